@@ -1,0 +1,82 @@
+// Files: positioned reads that can fail with a useful message, and writes that are never half done.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace karat::base {
+
+// A file open for reading. Thread-safe: reads carry their position.
+class File {
+ public:
+  // Throws Error{bad_input} if the path is missing, a directory or not readable.
+  explicit File(std::string path);
+  ~File();
+  File(File&& other) noexcept;
+  File& operator=(File&& other) noexcept;
+
+  const std::string& path() const { return path_; }
+  uint64_t size() const { return size_; }
+
+  // Reads exactly out.size() bytes at `offset`. Error{bad_input} "path: n bytes at offset o: file
+  // has only s bytes" if the file is shorter (also when it shrank since), Error{io} on EIO.
+  void read_at(uint64_t offset, std::span<std::byte> out) const;
+  // Tells the kernel that these bytes are wanted soon.
+  void will_read(uint64_t offset, uint64_t bytes) const;
+
+ private:
+  std::string path_;
+  int fd_ = -1;
+  uint64_t size_ = 0;
+};
+
+// Reads a whole file of at most `bytes_max` bytes (Error{bad_input} if larger).
+std::string read_file(const std::string& path, uint64_t bytes_max = uint64_t{1} << 31);
+bool file_exists(const std::string& path);
+bool is_directory(const std::string& path);
+
+// What a writer checks before any work is done, so that the user hears of it at once:
+//   Error{exists} if `path` exists and not `force`, or if it is (by path, hard link or symlink) one of
+//   `inputs`; Error{io} if the folder is missing or not writable, `path` is a directory or a FIFO, or
+//   the file system has less than `bytes_needed` free.
+struct OutputCheck {
+  bool force = false;
+  uint64_t bytes_needed = 0;
+  std::span<const std::string> inputs = {};
+};
+void check_output(const std::string& path, const OutputCheck& check);
+
+// A file being written under the name PATH.partial, which commit() syncs and renames to PATH (and
+// syncs the folder). Destroyed without commit(), it removes the partial file unless `keep_partial`.
+// All writes throw Error{io} ("path: no space left on device (n bytes at offset o)").
+// A second writer of the same PATH is refused with Error{exists} (the partial file is locked).
+class OutputFile {
+ public:
+  explicit OutputFile(std::string path);
+  ~OutputFile();
+  OutputFile(const OutputFile&) = delete;
+  OutputFile& operator=(const OutputFile&) = delete;
+
+  const std::string& path() const { return path_; }
+  uint64_t position() const { return position_; }  // end of what append() wrote
+  void append(std::span<const std::byte> bytes);
+  void append(std::string_view bytes);
+  // Writes at an absolute offset; thread-safe, does not move position().
+  void write_at(uint64_t offset, std::span<const std::byte> bytes);
+  void commit();
+
+ private:
+  std::string path_, partial_;
+  int fd_ = -1;
+  uint64_t position_ = 0;
+  bool committed_ = false;
+};
+
+// Writes a small file through OutputFile.
+void write_file(const std::string& path, std::string_view bytes);
+
+}  // namespace karat::base

@@ -1,0 +1,249 @@
+#include "base/json.h"
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <unordered_set>
+
+#include "base/error.h"
+#include "base/text.h"
+
+namespace karat::base {
+
+namespace {
+
+Error wrong_type(const char* expected) {
+  return fail(ErrorKind::bad_input, "%s expected", expected);
+}
+
+// Builds a Json bottom-up from nlohmann's events and refuses what a lenient reader would accept.
+class Builder : public nlohmann::json_sax<nlohmann::json> {
+ public:
+  explicit Builder(const JsonLimits& limits) : limits_(limits) {}
+
+  bool null() override { return add(Json()); }
+  bool boolean(bool value) override { return add(Json(value)); }
+  bool number_integer(number_integer_t value) override { return add(Json(int64_t{value})); }
+  bool number_unsigned(number_unsigned_t value) override {
+    if (value <= static_cast<uint64_t>(INT64_MAX)) return add(Json(static_cast<int64_t>(value)));
+    return add(Json(uint64_t{value}));
+  }
+  bool number_float(number_float_t value, const string_t&) override { return add(Json(value)); }
+  bool string(string_t& value) override { return add(Json(std::move(value))); }
+  bool binary(binary_t&) override { return refuse("binary value"); }
+  bool start_object(size_t) override { return open(Json::object()); }
+  bool start_array(size_t) override { return open(Json::array()); }
+  bool end_array() override { return close(); }
+  bool end_object() override { return close(); }
+
+  bool key(string_t& value) override {
+    Level& level = stack_.back();
+    if (!level.keys.insert(value).second) {
+      return refuse("duplicate key '" + printable(value) + "'");
+    }
+    level.key = std::move(value);
+    return true;
+  }
+
+  bool parse_error(size_t position, const std::string&, const nlohmann::detail::exception&) override {
+    if (message_.empty()) message_ = strf("not valid JSON at byte %zu", position);
+    return false;
+  }
+
+  Json take() {
+    if (!message_.empty()) throw Error(ErrorKind::bad_input, message_);
+    return std::move(root_);
+  }
+
+ private:
+  struct Level {
+    Json value;
+    std::string key;
+    std::unordered_set<std::string> keys;
+  };
+
+  bool refuse(std::string message) {
+    message_ = std::move(message);
+    return false;
+  }
+
+  bool open(Json container) {
+    if (static_cast<int>(stack_.size()) >= limits_.depth_max) {
+      return refuse(strf("JSON nested deeper than %d levels", limits_.depth_max));
+    }
+    stack_.push_back({std::move(container), {}, {}});
+    return true;
+  }
+
+  bool close() {
+    Json value = std::move(stack_.back().value);
+    stack_.pop_back();
+    return add(std::move(value));
+  }
+
+  bool add(Json value) {
+    if (stack_.empty()) {
+      root_ = std::move(value);
+    } else if (stack_.back().value.is_array()) {
+      stack_.back().value.as_array().push_back(std::move(value));
+    } else {
+      stack_.back().value.as_object().emplace_back(std::move(stack_.back().key), std::move(value));
+    }
+    return true;
+  }
+
+  JsonLimits limits_;
+  Json root_;
+  std::vector<Level> stack_;
+  std::string message_;
+};
+
+void dump_string(const std::string& text, std::string& out) {
+  // nlohmann's replace handler gives valid UTF-8 whatever the bytes.
+  out += nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+void dump_value(const Json& value, int indent, int level, std::string& out);
+
+template <class Items, class Print>
+void dump_items(const Items& items, char open, char close, int indent, int level, std::string& out,
+                Print print) {
+  out += open;
+  bool first = true;
+  for (const auto& item : items) {
+    if (!first) out += indent < 0 ? ", " : ",";
+    first = false;
+    if (indent >= 0) out += "\n" + std::string(static_cast<size_t>(indent * (level + 1)), ' ');
+    print(item);
+  }
+  if (indent >= 0 && !first) out += "\n" + std::string(static_cast<size_t>(indent * level), ' ');
+  out += close;
+}
+
+void dump_number(double number, std::string& out) {
+  if (!std::isfinite(number)) {
+    out += "null";
+    return;
+  }
+  out += nlohmann::json(number).dump();
+}
+
+void dump_value(const Json& value, int indent, int level, std::string& out) {
+  if (value.is_null()) {
+    out += "null";
+  } else if (value.is_bool()) {
+    out += value.as_bool() ? "true" : "false";
+  } else if (value.is_string()) {
+    dump_string(value.as_string(), out);
+  } else if (value.is_array()) {
+    dump_items(value.as_array(), '[', ']', indent, level, out,
+               [&](const Json& item) { dump_value(item, indent, level + 1, out); });
+  } else if (value.is_object()) {
+    dump_items(value.as_object(), '{', '}', indent, level, out, [&](const Json::Member& member) {
+      dump_string(member.first, out);
+      out += ": ";
+      dump_value(member.second, indent, level + 1, out);
+    });
+  } else if (value.is_integer()) {
+    out += value.as_double() < 0 ? std::to_string(value.as_int()) : std::to_string(value.as_uint());
+  } else {
+    dump_number(value.as_double(), out);
+  }
+}
+
+}  // namespace
+
+bool Json::as_bool() const {
+  if (const bool* value = std::get_if<bool>(&value_)) return *value;
+  throw wrong_type("true or false");
+}
+
+int64_t Json::as_int() const {
+  if (const int64_t* value = std::get_if<int64_t>(&value_)) return *value;
+  throw wrong_type("an integer");
+}
+
+uint64_t Json::as_uint() const {
+  if (const uint64_t* value = std::get_if<uint64_t>(&value_)) return *value;
+  if (const int64_t* value = std::get_if<int64_t>(&value_); value && *value >= 0) {
+    return static_cast<uint64_t>(*value);
+  }
+  throw wrong_type("a non-negative integer");
+}
+
+double Json::as_double() const {
+  if (const double* value = std::get_if<double>(&value_)) return *value;
+  if (const int64_t* value = std::get_if<int64_t>(&value_)) return static_cast<double>(*value);
+  if (const uint64_t* value = std::get_if<uint64_t>(&value_)) return static_cast<double>(*value);
+  throw wrong_type("a number");
+}
+
+const std::string& Json::as_string() const {
+  if (const std::string* value = std::get_if<std::string>(&value_)) return *value;
+  throw wrong_type("a string");
+}
+
+const Json::Array& Json::as_array() const {
+  if (const Array* value = std::get_if<Array>(&value_)) return *value;
+  throw wrong_type("an array");
+}
+
+const Json::Object& Json::as_object() const {
+  if (const Object* value = std::get_if<Object>(&value_)) return *value;
+  throw wrong_type("an object");
+}
+
+Json::Array& Json::as_array() {
+  if (Array* value = std::get_if<Array>(&value_)) return *value;
+  throw wrong_type("an array");
+}
+
+Json::Object& Json::as_object() {
+  if (Object* value = std::get_if<Object>(&value_)) return *value;
+  throw wrong_type("an object");
+}
+
+const Json* Json::find(std::string_view key) const {
+  const Object* members = std::get_if<Object>(&value_);
+  if (members == nullptr) return nullptr;
+  for (const Member& member : *members) {
+    if (member.first == key) return &member.second;
+  }
+  return nullptr;
+}
+
+const Json& Json::at(std::string_view key) const {
+  as_object();
+  const Json* value = find(key);
+  if (value == nullptr) {
+    throw fail(ErrorKind::bad_input, "key '%s' is missing", printable(key).c_str());
+  }
+  return *value;
+}
+
+Json& Json::set(std::string key, Json value) {
+  if (is_null()) value_ = Object{};
+  for (Member& member : as_object()) {
+    if (member.first == key) return member.second = std::move(value);
+  }
+  as_object().emplace_back(std::move(key), std::move(value));
+  return as_object().back().second;
+}
+
+void Json::push(Json value) {
+  if (is_null()) value_ = Array{};
+  as_array().push_back(std::move(value));
+}
+
+std::string Json::dump(int indent) const {
+  std::string out;
+  dump_value(*this, indent, 0, out);
+  return out;
+}
+
+Json parse_json(std::string_view text, const JsonLimits& limits) {
+  Builder builder(limits);
+  nlohmann::json::sax_parse(text.begin(), text.end(), &builder);
+  return builder.take();
+}
+
+}  // namespace karat::base

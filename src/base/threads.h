@@ -1,0 +1,33 @@
+// A fixed set of worker threads and one loop over them. Results must not depend on who runs what:
+// every index writes its own output, and sums are added afterwards in index order.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+namespace karat::base {
+
+class ThreadPool {
+ public:
+  // `size` >= 1 threads run each loop (the caller is one of them).
+  explicit ThreadPool(int size);
+  ~ThreadPool();
+  int size() const;
+
+  // Calls body(index, worker) for every index in [0, count), in no particular order; worker in
+  // [0, size()) is for scratch memory. Returns when all are done. If a body throws, the remaining
+  // indices are skipped and the exception of the lowest index that threw is rethrown here.
+  // Loops may not be nested on one pool.
+  void for_each(int64_t count, const std::function<void(int64_t index, int worker)>& body);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+// The number of threads to use when the user names none: KARAT_THREADS, else the CPUs this process
+// may run on.
+int default_threads();
+
+}  // namespace karat::base
