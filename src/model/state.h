@@ -1,0 +1,58 @@
+// What one sequence has left behind in each layer: recurrent state, convolution window, K/V rows.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "model/config.h"
+
+namespace karat::model {
+
+struct DeltaState {
+  std::vector<float> recurrent;  // [value_heads, key_dim, value_dim], V heads tiled
+  std::vector<float> conv;       // [taps - 1, conv_channels], oldest first, before the convolution
+};
+
+struct AttentionState {
+  std::vector<float> k, v;  // [length, kv_width]; k after norm and rotation
+};
+
+struct BlockState {
+  Mixer mixer = Mixer::attention;
+  DeltaState delta;
+  AttentionState attention;
+};
+
+// One sequence's timeline. Copyable: a copy is a checkpoint.
+class SequenceState {
+ public:
+  SequenceState() = default;
+  // Zero state for every trunk block and MTP block of `config`.
+  explicit SequenceState(const Config& config);
+
+  int64_t length() const { return length_; }  // tokens that went through the trunk
+  BlockState& block(int64_t layer) { return blocks_[static_cast<size_t>(layer)]; }
+  const BlockState& block(int64_t layer) const { return blocks_[static_cast<size_t>(layer)]; }
+  int64_t blocks() const { return static_cast<int64_t>(blocks_.size()); }
+  void advance(int64_t tokens) { length_ += tokens; }
+
+  // Rollback. K/V rows can be cut; recurrent and convolution states cannot, so they are kept in
+  // snapshots: mark() remembers the state at the current length (at most `marks_max` marks, the oldest
+  // is dropped), and rollback(length) returns to the newest mark at or before `length` and says which
+  // length that is; the caller replays the tokens between. rollback(length()) is free.
+  void set_marks_max(int marks_max) { marks_max_ = marks_max; }
+  void mark();
+  int64_t rollback(int64_t length);
+
+ private:
+  struct Mark {
+    int64_t length;
+    std::vector<DeltaState> deltas;  // of the DeltaNet blocks, in order
+  };
+  int64_t length_ = 0;
+  int marks_max_ = 8;
+  std::vector<BlockState> blocks_;
+  std::vector<Mark> marks_;
+};
+
+}  // namespace karat::model
