@@ -1,0 +1,40 @@
+// A model whose weights are all in memory: serving, chat, evaluation and calibration of models that fit.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "base/threads.h"
+#include "model/forward.h"
+#include "tensor/source.h"
+
+namespace karat::exec {
+
+class ResidentModel {
+ public:
+  // Reads every weight from `source` (not needed afterwards). Binds the MTP block if the config has
+  // one and `with_mtp`. Errors as the bind_* functions.
+  ResidentModel(const tensor::TensorSource& source, model::Config config, bool with_mtp);
+
+  const model::Config& config() const { return config_; }
+  const model::HeadWeights& head() const { return head_; }
+  const model::MtpWeights* mtp() const { return mtp_ ? &*mtp_ : nullptr; }
+  // Bytes of weights that a ResidentModel of this source would hold; reads nothing.
+  static uint64_t bytes_needed(const tensor::TensorSource& source);
+
+  // Trunk: embeds `tokens` (all segments' rows in order), runs every block and the final norm, advances
+  // the states. hidden: [tokens.size(), H], the rows that go into the head (and into the MTP block).
+  void forward(const model::ForwardContext& context, std::span<const model::Segment> segments,
+               std::span<const int32_t> tokens, float* hidden) const;
+
+ private:
+  model::Config config_;
+  model::WeightBytes bytes_;
+  model::HeadWeights head_;
+  std::vector<model::BlockWeights> blocks_;
+  std::optional<model::MtpWeights> mtp_;
+};
+
+}  // namespace karat::exec
