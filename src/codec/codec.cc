@@ -1,0 +1,125 @@
+#include "codec/codec.h"
+
+#include <array>
+#include <cmath>
+#include <vector>
+
+#include "base/error.h"
+#include "codec/formats.h"
+
+namespace karat::codec {
+namespace {
+
+using base::ErrorKind;
+
+size_t blocks_in(const Codec& codec, size_t elements) {
+  const size_t per_block = static_cast<size_t>(codec.block_elems());
+  CHECK(elements % per_block == 0);
+  return elements / per_block;
+}
+
+}  // namespace
+
+Codec::Codec(tensor::DType type, int sub_elems, int group_elems, float range_max)
+    : info_(tensor::info(type)),
+      sub_elems_(sub_elems),
+      group_elems_(group_elems),
+      range_max_(range_max) {
+  CHECK(block_elems() <= kBlockElemsMax);
+  CHECK(block_elems() % sub_elems == 0 && block_elems() / sub_elems <= kSubBlocksMax);
+  CHECK(sub_elems % group_elems == 0);
+}
+
+void Codec::decode(std::span<const std::byte> bytes, std::span<float> out) const {
+  const size_t blocks = blocks_in(*this, out.size());
+  const size_t elems = static_cast<size_t>(block_elems());
+  const size_t stride = static_cast<size_t>(block_bytes());
+  CHECK(bytes.size() == blocks * stride);
+  std::array<Code, kBlockElemsMax> codes;
+  const size_t sub = static_cast<size_t>(sub_elems());
+  for (size_t b = 0; b < blocks; ++b) {
+    Grid grid;
+    unpack(&bytes[b * stride], grid, codes.data());
+    float* values = &out[b * elems];
+    for (size_t i = 0; i < elems; ++i) {
+      const size_t s = i / sub;
+      values[i] = grid.step[s] * static_cast<float>(codes[i]) - grid.offset[s];
+    }
+  }
+}
+
+std::optional<int64_t> Codec::find_out_of_range(std::span<const float> x) const {
+  for (size_t i = 0; i < x.size(); ++i) {
+    if (!(std::fabs(x[i]) <= range_max())) return static_cast<int64_t>(i);
+  }
+  return std::nullopt;
+}
+
+void Codec::encode_row(std::span<const float> x, std::span<const float> importance,
+                       std::span<std::byte> out) const {
+  CHECK(out.size() == blocks_in(*this, x.size()) * static_cast<size_t>(block_bytes()));
+  CHECK(importance.empty() || importance.size() == x.size());
+  if (const auto column = find_out_of_range(x)) {
+    const double value = static_cast<double>(x[static_cast<size_t>(*column)]);
+    const long long where = *column;
+    if (!std::isfinite(value)) {
+      throw base::fail(ErrorKind::bad_input, "column %lld: value is %f; weights must be finite",
+                       where, value);
+    }
+    throw base::fail(ErrorKind::bad_input, "column %lld: value %g does not fit %s (largest %g)",
+                     where, value, info().name.data(), static_cast<double>(range_max()));
+  }
+  encode_checked(x, importance, out);
+}
+
+void Codec::encode_checked(std::span<const float> x, std::span<const float> importance,
+                           std::span<std::byte> out) const {
+  std::vector<float> weights(x.size());
+  weigh(x, importance, weights);
+  const size_t elems = static_cast<size_t>(block_elems());
+  const size_t stride = static_cast<size_t>(block_bytes());
+  std::array<Code, kBlockElemsMax> codes;
+  std::array<float, kBlockElemsMax> values;
+  for (size_t b = 0; b * elems < x.size(); ++b) {
+    const float* block = &x[b * elems];
+    const float* w = &weights[b * elems];
+    const Grid grid = choose_grid(block, w);
+    for (int i = 0; i < block_elems(); i += group_elems()) {
+      round(grid, i, block + i, w + i, &codes[static_cast<size_t>(i)],
+            &values[static_cast<size_t>(i)]);
+    }
+    pack(grid, codes.data(), &out[b * stride]);
+  }
+}
+
+void Codec::weigh(std::span<const float> x, std::span<const float> importance,
+                  std::span<float> w) const {
+  CHECK(w.size() == x.size());
+  CHECK(importance.empty() || importance.size() == x.size());
+  for (size_t i = 0; i < x.size(); ++i) w[i] = importance.empty() ? 1.0F : importance[i];
+}
+
+std::span<const Codec* const> codecs() {
+  static const std::array list = {&f32_codec(), &f16_codec(), &bf16_codec()};
+  return list;
+}
+
+const Codec* find_codec(tensor::DType type) {
+  for (const Codec* codec : codecs()) {
+    if (codec->type() == type) return codec;
+  }
+  return nullptr;
+}
+
+const Codec& codec_for(tensor::DType type) {
+  const Codec* codec = find_codec(type);
+  if (codec == nullptr) {
+    throw base::fail(ErrorKind::unsupported,
+                     "type %s cannot be encoded or decoded; use f32, f16, bf16, q8_0, q4_K, q5_K "
+                     "or q6_K",
+                     tensor::info(type).name.data());
+  }
+  return *codec;
+}
+
+}  // namespace karat::codec
