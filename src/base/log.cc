@@ -1,7 +1,11 @@
 #include "base/log.h"
 
+#include <unistd.h>
+
 #include <chrono>
 #include <cstdarg>
+#include <cstdlib>
+#include <cstring>
 #include <mutex>
 
 #include "base/text.h"
@@ -25,6 +29,16 @@ int64_t now_ns() {
 }
 
 }  // namespace
+
+bool stderr_is_terminal() {
+  const char* terminal = std::getenv("TERM");
+  return ::isatty(STDERR_FILENO) != 0 && terminal != nullptr && std::strcmp(terminal, "dumb") != 0;
+}
+
+bool stderr_wants_color() {
+  const char* no_color = std::getenv("NO_COLOR");
+  return stderr_is_terminal() && (no_color == nullptr || *no_color == '\0');
+}
 
 void set_log_sink(LogSink sink) {
   const std::lock_guard lock(g_mutex);

@@ -16,6 +16,11 @@ void set_log_sink(LogSink sink);
 [[gnu::format(printf, 1, 2)]] void info(const char* format, ...);
 [[gnu::format(printf, 1, 2)]] void verbose(const char* format, ...);
 
+// True if stderr is a terminal that understands control sequences (TERM is not "dumb").
+bool stderr_is_terminal();
+// The same, and the user has not set NO_COLOR.
+bool stderr_wants_color();
+
 // How far a long stage is. `done` and `total` are in bytes or FLOPs, never in tensors.
 struct ProgressEvent {
   std::string stage;    // "convert", "quantize", "calibrate", ...
