@@ -100,7 +100,8 @@ void Codec::weigh(std::span<const float> x, std::span<const float> importance,
 }
 
 std::span<const Codec* const> codecs() {
-  static const std::array list = {&f32_codec(), &f16_codec(), &bf16_codec()};
+  static const std::array list = {&f32_codec(),  &f16_codec(),  &bf16_codec(), &q8_0_codec(),
+                                  &q4_k_codec(), &q5_k_codec(), &q6_k_codec()};
   return list;
 }
 

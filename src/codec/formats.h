@@ -8,5 +8,9 @@ namespace karat::codec {
 const Codec& f32_codec();
 const Codec& f16_codec();
 const Codec& bf16_codec();
+const Codec& q8_0_codec();
+const Codec& q4_k_codec();
+const Codec& q5_k_codec();
+const Codec& q6_k_codec();
 
 }  // namespace karat::codec

@@ -1,0 +1,432 @@
+#include "codec/search.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "codec/half.h"
+#include "codec/lanes.h"
+
+namespace karat::codec {
+namespace {
+
+// Weighted sums over one sub-block with its codes l: all that a least-squares fit needs.
+struct Moments {
+  double w = 0, wx = 0, wl = 0, wll = 0, wxl = 0;
+};
+
+// How far a search looks, in units of the stored integers, and how often it starts over.
+constexpr int kFirstRadius = 5;
+constexpr int kNextRadius = 2;
+constexpr int kRounds = 4;
+constexpr std::array kAffineTops = {1.0F, 0.97F, 0.94F};
+constexpr std::array kSymmetricTops = {1.0F, 0.985F, 0.97F};
+constexpr std::array kSingleFan = {-3.0F, -2.0F, -1.0F, -0.75F, -0.5F, -0.25F,
+                                   0.0F,  0.25F, 0.5F,  0.75F,  1.0F,  2.0F};
+
+struct Affine {
+  float step = 0;
+  float offset = 0;
+};
+
+struct CodeRange {
+  float low;
+  float high;
+};
+
+// Sum of w * (x - value)^2 with each element at its nearest code of value = step * code - offset.
+float nearest_error(const float* x, const float* w, int n, Affine grid, CodeRange range) {
+  const float inverse = grid.step != 0 ? 1.0F / grid.step : 0.0F;
+  const Lanes inverses = all_lanes(inverse);
+  const Lanes offsets = all_lanes(grid.offset);
+  const Lanes steps = all_lanes(grid.step);
+  const Lanes low = all_lanes(range.low);
+  const Lanes high = all_lanes(range.high);
+  Lanes sum = all_lanes(0);
+  for (int i = 0; i < n; i += kLanes) {
+    const Lanes shifted = load_lanes(x + i) + offsets;
+    const Lanes code = round_lanes(min_lanes(max_lanes(shifted * inverses, low), high));
+    const Lanes error = shifted - code * steps;
+    sum += load_lanes(w + i) * (error * error);
+  }
+  return sum_lanes(sum);
+}
+
+// The moments of the codes nearest to (x + offset) * inverse.
+Moments code_moments(const float* x, const float* w, int n, float inverse, float offset,
+                     CodeRange range) {
+  Lanes sw = all_lanes(0), swx = sw, swl = sw, swll = sw, swxl = sw;
+  for (int i = 0; i < n; i += kLanes) {
+    const Lanes value = load_lanes(x + i);
+    const Lanes weight = load_lanes(w + i);
+    const Lanes scaled = (value + all_lanes(offset)) * all_lanes(inverse);
+    const Lanes code =
+        round_lanes(min_lanes(max_lanes(scaled, all_lanes(range.low)), all_lanes(range.high)));
+    const Lanes weighted = weight * code;
+    sw += weight;
+    swx += weight * value;
+    swl += weighted;
+    swll += weighted * code;
+    swxl += weighted * value;
+  }
+  return {static_cast<double>(sum_lanes(sw)), static_cast<double>(sum_lanes(swx)),
+          static_cast<double>(sum_lanes(swl)), static_cast<double>(sum_lanes(swll)),
+          static_cast<double>(sum_lanes(swxl))};
+}
+
+// Least-squares step and offset >= 0 for fixed codes; `gain` is how much of sum(w x^2) they
+// explain.
+struct AffineFit {
+  Affine grid;
+  double gain = 0;
+};
+AffineFit fit_affine(const Moments& m) {
+  const double det = m.w * m.wll - m.wl * m.wl;
+  double step = 0;
+  double offset = 0;
+  if (det > 0) {
+    step = (m.w * m.wxl - m.wx * m.wl) / det;
+    offset = (m.wl * m.wxl - m.wll * m.wx) / det;
+  }
+  if (det <= 0 || offset < 0) {
+    offset = 0;
+    step = m.wll > 0 ? m.wxl / m.wll : 0;
+  }
+  return {{static_cast<float>(step), static_cast<float>(offset)}, step * m.wxl - offset * m.wx};
+}
+
+float max_abs(const float* x, int n) {
+  float largest = 0;
+  for (int i = 0; i < n; ++i) largest = std::max(largest, std::fabs(x[i]));
+  return largest;
+}
+
+// A half that is never zero: a block scale of zero would erase the block.
+float positive_half(double value) {
+  const float rounded = f16_to_f32(f32_to_f16(std::min(static_cast<float>(value), kF16Max)));
+  return std::max(rounded, 0x1p-24F);
+}
+
+// One block's affine search.
+class AffineSearch {
+ public:
+  AffineSearch(const BlockProblem& problem, int code_max, int integer_max)
+      : p_(problem),
+        codes_{0, static_cast<float>(code_max)},
+        integer_max_(static_cast<float>(integer_max)) {}
+
+  Grid run();
+
+ private:
+  struct State {
+    float d = 0;
+    float dmin = 0;
+    std::array<float, kSubBlocksMax> scale{};
+    std::array<float, kSubBlocksMax> min{};
+    std::array<float, kSubBlocksMax> error{};
+    double total = 0;
+  };
+
+  const float* x(int s) const { return p_.x + s * p_.sub_elems; }
+  const float* w(int s) const { return p_.w + s * p_.sub_elems; }
+  Affine fit_sub_block(int s) const;
+  void search_integers(State& state, int s, Affine near, int radius) const;
+  void search_all(State& state, int radius) const;
+  bool refit_block_scales(State& state) const;
+  State descend(float d, float dmin) const;
+
+  BlockProblem p_;
+  CodeRange codes_;
+  float integer_max_;
+  std::array<Affine, kSubBlocksMax> fits_{};
+};
+
+// The reference's fan of 37 steps around (max - min) / code_max, least squares for each rounding.
+Affine AffineSearch::fit_sub_block(int s) const {
+  float low = 0;
+  float high = x(s)[0];
+  for (int i = 0; i < p_.sub_elems; ++i) {
+    low = std::min(low, x(s)[i]);
+    high = std::max(high, x(s)[i]);
+  }
+  if (high <= low) return {0, -low};
+  AffineFit best{{(high - low) / codes_.high, -low}, -1};
+  for (int t = -18; t <= 18; ++t) {
+    const float inverse = (codes_.high + 0.05F * static_cast<float>(t)) / (high - low);
+    const Moments m = code_moments(x(s), w(s), p_.sub_elems, inverse, best.grid.offset, codes_);
+    const AffineFit fit = fit_affine(m);
+    if (fit.gain > best.gain && fit.grid.step > 0) best = fit;
+  }
+  return best.grid;
+}
+
+// The best stored pair along the valley through `near`: a larger step wants a larger offset, so for
+// each scale the mins around the one that keeps the weighted mean.
+void AffineSearch::search_integers(State& state, int s, Affine near, int radius) const {
+  const float centre = std::clamp(round_even(near.step / state.d), 0.0F, integer_max_);
+  const float inverse = near.step > 0 ? 1.0F / near.step : 0.0F;
+  const Moments m = code_moments(x(s), w(s), p_.sub_elems, inverse, near.offset, codes_);
+  const float mean_code = static_cast<float>(m.wl / m.w);
+  const float mean_value = static_cast<float>(m.wx / m.w);
+  for (int a = -radius; a <= radius; ++a) {
+    const float scale = centre + static_cast<float>(a);
+    if (scale < 0 || scale > integer_max_) continue;
+    const float step = state.d * scale;
+    const float middle = round_even((step * mean_code - mean_value) / state.dmin);
+    for (int b = -1; b <= 1; ++b) {
+      const float min = std::clamp(middle + static_cast<float>(b), 0.0F, integer_max_);
+      const float error = nearest_error(x(s), w(s), p_.sub_elems, {step, state.dmin * min}, codes_);
+      const size_t i = static_cast<size_t>(s);
+      if (error < state.error[i]) {
+        state.error[i] = error;
+        state.scale[i] = scale;
+        state.min[i] = min;
+      }
+    }
+  }
+}
+
+void AffineSearch::search_all(State& state, int radius) const {
+  state.total = 0;
+  for (int s = 0; s < p_.subs; ++s) {
+    const size_t i = static_cast<size_t>(s);
+    search_integers(state, s, {state.d * state.scale[i], state.dmin * state.min[i]}, radius);
+    state.total += static_cast<double>(state.error[i]);
+  }
+}
+
+// Least-squares d and dmin with codes and integers fixed, rounded to halves; false if they are
+// already those. On return the errors are the nearest codes' under the new scales.
+bool AffineSearch::refit_block_scales(State& state) const {
+  double aa = 0, ab = 0, bb = 0, xa = 0, xb = 0;
+  for (int s = 0; s < p_.subs; ++s) {
+    const size_t i = static_cast<size_t>(s);
+    const float step = state.d * state.scale[i];
+    const Moments m = code_moments(x(s), w(s), p_.sub_elems, step > 0 ? 1.0F / step : 0.0F,
+                                   state.dmin * state.min[i], codes_);
+    const double scale = static_cast<double>(state.scale[i]);
+    const double min = static_cast<double>(state.min[i]);
+    aa += scale * scale * m.wll;
+    ab += scale * min * m.wl;
+    bb += min * min * m.w;
+    xa += scale * m.wxl;
+    xb += min * m.wx;
+  }
+  const double det = aa * bb - ab * ab;
+  double d = static_cast<double>(state.d);
+  double dmin = static_cast<double>(state.dmin);
+  if (det > 1e-9 * aa * bb) {
+    d = (xa * bb - xb * ab) / det;
+    dmin = (xa * ab - xb * aa) / det;
+  } else if (aa > 0) {
+    d = (xa + dmin * ab) / aa;
+  }
+  const float new_d = d > 0 ? positive_half(d) : state.d;
+  const float new_dmin = dmin > 0 ? positive_half(dmin) : state.dmin;
+  if (new_d == state.d && new_dmin == state.dmin) return false;
+  state.d = new_d;
+  state.dmin = new_dmin;
+  for (int s = 0; s < p_.subs; ++s) {
+    const size_t i = static_cast<size_t>(s);
+    state.error[i] = nearest_error(x(s), w(s), p_.sub_elems,
+                                   {state.d * state.scale[i], state.dmin * state.min[i]}, codes_);
+  }
+  return true;
+}
+
+AffineSearch::State AffineSearch::descend(float d, float dmin) const {
+  State state;
+  state.d = d;
+  state.dmin = dmin;
+  for (int s = 0; s < p_.subs; ++s) {
+    const size_t i = static_cast<size_t>(s);
+    state.scale[i] = std::clamp(round_even(fits_[i].step / d), 0.0F, integer_max_);
+    state.min[i] = std::clamp(round_even(fits_[i].offset / dmin), 0.0F, integer_max_);
+    state.error[i] =
+        nearest_error(x(s), w(s), p_.sub_elems, {d * state.scale[i], dmin * state.min[i]}, codes_);
+    search_integers(state, s, fits_[i], kFirstRadius);
+    state.total += static_cast<double>(state.error[i]);
+  }
+  for (int round = 0; round < kRounds; ++round) {
+    State next = state;
+    if (!refit_block_scales(next)) break;
+    search_all(next, kNextRadius);
+    if (next.total >= state.total) break;
+    state = next;
+  }
+  return state;
+}
+
+Grid AffineSearch::run() {
+  float step_max = 0;
+  float offset_max = 0;
+  for (int s = 0; s < p_.subs; ++s) {
+    const Affine fit = fit_sub_block(s);
+    fits_[static_cast<size_t>(s)] = fit;
+    step_max = std::max(step_max, fit.step);
+    offset_max = std::max(offset_max, fit.offset);
+  }
+  State best;
+  for (const float top : kAffineTops) {
+    const double top_integer = static_cast<double>(std::round(integer_max_ * top));
+    const State state = descend(positive_half(static_cast<double>(step_max) / top_integer),
+                                positive_half(static_cast<double>(offset_max) / top_integer));
+    if (best.d == 0 || state.total < best.total) best = state;
+  }
+  Grid grid;
+  grid.d = f32_to_f16(best.d);
+  grid.dmin = f32_to_f16(best.dmin);
+  for (size_t s = 0; s < static_cast<size_t>(p_.subs); ++s) {
+    grid.scale[s] = static_cast<int16_t>(best.scale[s]);
+    grid.min[s] = static_cast<int16_t>(best.min[s]);
+    grid.step[s] = best.d * best.scale[s];
+    grid.offset[s] = best.dmin * best.min[s];
+  }
+  return grid;
+}
+
+// One block's symmetric search with second-level integers.
+class SymmetricSearch {
+ public:
+  SymmetricSearch(const BlockProblem& problem, int code_bound, int integer_bound)
+      : p_(problem),
+        codes_{static_cast<float>(-code_bound), static_cast<float>(code_bound - 1)},
+        integer_bound_(static_cast<float>(integer_bound)) {}
+
+  Grid run();
+
+ private:
+  struct State {
+    float d = 0;
+    std::array<float, kSubBlocksMax> scale{};
+    std::array<float, kSubBlocksMax> error{};
+    double total = 0;
+  };
+
+  const float* x(int s) const { return p_.x + s * p_.sub_elems; }
+  const float* w(int s) const { return p_.w + s * p_.sub_elems; }
+  void try_scale(State& state, int s, float scale) const;
+  void search_integers(State& state, int s, float centre, int radius) const;
+  double refit_d(const State& state) const;
+  State descend(float d) const;
+
+  BlockProblem p_;
+  CodeRange codes_;
+  float integer_bound_;
+};
+
+void SymmetricSearch::try_scale(State& state, int s, float scale) const {
+  if (scale < -integer_bound_ || scale > integer_bound_ - 1) return;
+  const float error = nearest_error(x(s), w(s), p_.sub_elems, {state.d * scale, 0}, codes_);
+  const size_t i = static_cast<size_t>(s);
+  if (error < state.error[i]) {
+    state.error[i] = error;
+    state.scale[i] = scale;
+  }
+}
+
+// Both orientations: a negative scale gives positive values the extra code.
+void SymmetricSearch::search_integers(State& state, int s, float centre, int radius) const {
+  for (int a = -radius; a <= radius; ++a) {
+    const float scale = centre + static_cast<float>(a);
+    try_scale(state, s, scale);
+    try_scale(state, s, -scale);
+  }
+}
+
+double SymmetricSearch::refit_d(const State& state) const {
+  double aa = 0, xa = 0;
+  for (int s = 0; s < p_.subs; ++s) {
+    const size_t i = static_cast<size_t>(s);
+    const float step = state.d * state.scale[i];
+    if (step == 0) continue;
+    const Moments m = code_moments(x(s), w(s), p_.sub_elems, 1.0F / step, 0, codes_);
+    const double scale = static_cast<double>(state.scale[i]);
+    aa += scale * scale * m.wll;
+    xa += scale * m.wxl;
+  }
+  return aa > 0 ? xa / aa : 0;
+}
+
+SymmetricSearch::State SymmetricSearch::descend(float d) const {
+  State state;
+  state.d = d;
+  for (int s = 0; s < p_.subs; ++s) {
+    const size_t i = static_cast<size_t>(s);
+    state.error[i] = nearest_error(x(s), w(s), p_.sub_elems, {0, 0}, codes_);
+    const float centre = round_even(max_abs(x(s), p_.sub_elems) / (-codes_.low * d));
+    search_integers(state, s, std::min(centre, integer_bound_), kFirstRadius);
+    state.total += static_cast<double>(state.error[i]);
+  }
+  for (int round = 0; round < kRounds; ++round) {
+    State next = state;
+    const double refit = refit_d(state);
+    next.d = refit > 0 ? positive_half(refit) : state.d;
+    if (next.d == state.d) break;
+    next.total = 0;
+    for (int s = 0; s < p_.subs; ++s) {
+      const size_t i = static_cast<size_t>(s);
+      next.error[i] = nearest_error(x(s), w(s), p_.sub_elems, {next.d * next.scale[i], 0}, codes_);
+      search_integers(next, s, std::fabs(next.scale[i]), kNextRadius);
+      next.total += static_cast<double>(next.error[i]);
+    }
+    if (next.total >= state.total) break;
+    state = next;
+  }
+  return state;
+}
+
+Grid SymmetricSearch::run() {
+  const float largest = max_abs(p_.x, p_.subs * p_.sub_elems);
+  const double unit = static_cast<double>(largest) / static_cast<double>(-codes_.low);
+  State best;
+  for (const float top : kSymmetricTops) {
+    const State state = descend(positive_half(unit / static_cast<double>(top * integer_bound_)));
+    if (best.d == 0 || state.total < best.total) best = state;
+  }
+  Grid grid;
+  grid.d = f32_to_f16(best.d);
+  for (size_t s = 0; s < static_cast<size_t>(p_.subs); ++s) {
+    grid.scale[s] = static_cast<int16_t>(best.scale[s]);
+    grid.step[s] = best.d * best.scale[s];
+  }
+  return grid;
+}
+
+}  // namespace
+
+Grid search_affine(const BlockProblem& problem, int code_max, int integer_max) {
+  return AffineSearch(problem, code_max, integer_max).run();
+}
+
+Grid search_symmetric(const BlockProblem& problem, int code_bound, int integer_bound) {
+  return SymmetricSearch(problem, code_bound, integer_bound).run();
+}
+
+Grid search_single(const BlockProblem& p, int code_bound) {
+  const CodeRange codes{static_cast<float>(-code_bound), static_cast<float>(code_bound - 1)};
+  const int n = p.subs * p.sub_elems;
+  const float largest = max_abs(p.x, n);
+  float best_d = 0;
+  float best_error = nearest_error(p.x, p.w, n, {0, 0}, codes);
+  const auto try_d = [&](float d) {
+    const float error = nearest_error(p.x, p.w, n, {d, 0}, codes);
+    if (error < best_error) {
+      best_error = error;
+      best_d = d;
+    }
+  };
+  for (const float t : kSingleFan) {
+    const float inverse = (codes.high + t) / largest;
+    const Moments m = code_moments(p.x, p.w, n, inverse, 0, codes);
+    const float d = positive_half(m.wll > 0 ? m.wxl / m.wll : 0);
+    try_d(d);
+    try_d(-d);
+  }
+  if (largest == 0) best_d = 0;
+  Grid grid;
+  grid.d = f32_to_f16(best_d);
+  grid.step[0] = best_d;
+  return grid;
+}
+
+}  // namespace karat::codec

@@ -1,0 +1,68 @@
+#include "codec/weights.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/error.h"
+
+namespace karat::codec {
+namespace {
+
+float mean_square(const float* x, size_t n) {
+  double sum = 0;
+  for (size_t i = 0; i < n; ++i) sum += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+  return static_cast<float>(sum / static_cast<double>(n));
+}
+
+void weigh_by_magnitude(const float* x, const float* importance, size_t n, float* w) {
+  constexpr size_t kBlock = 256;
+  constexpr size_t kSub = 32;
+  for (size_t begin = 0; begin < n; begin += kBlock) {
+    const float variance = 2.0F * mean_square(x + begin, kBlock);
+    for (size_t i = begin; i < begin + kBlock; i += kSub) {
+      const float average = std::sqrt(mean_square(x + i, kSub));
+      for (size_t k = i; k < i + kSub; ++k) {
+        w[k] = importance != nullptr ? importance[k] * std::sqrt(variance + x[k] * x[k])
+                                     : average + std::fabs(x[k]);
+      }
+    }
+  }
+}
+
+}  // namespace
+
+void weigh(WeightRule rule, std::span<const float> x, std::span<const float> importance,
+           std::span<float> w) {
+  CHECK(w.size() == x.size());
+  CHECK(importance.empty() || importance.size() == x.size());
+  if (rule == WeightRule::magnitude) {
+    CHECK(x.size() % 256 == 0);
+    weigh_by_magnitude(x.data(), importance.empty() ? nullptr : importance.data(), x.size(),
+                       w.data());
+  } else if (importance.empty()) {
+    std::fill(w.begin(), w.end(), 1.0F);
+  } else {
+    std::copy(importance.begin(), importance.end(), w.begin());
+  }
+}
+
+void condition_weights(const float* w, int n, float* out) {
+  double sum = 0;
+  for (int i = 0; i < n; ++i) {
+    out[i] = std::isfinite(w[i]) && w[i] > 0 ? w[i] : 0.0F;
+    sum += static_cast<double>(out[i]);
+  }
+  if (!(sum > 0)) {
+    std::fill(out, out + n, 1.0F);
+    return;
+  }
+  int exponent = 0;
+  std::frexp(sum / n, &exponent);
+  const double scale = std::ldexp(1.0, -exponent);
+  const double floor = sum / n * scale * 1e-6;
+  for (int i = 0; i < n; ++i) {
+    out[i] = static_cast<float>(std::max(static_cast<double>(out[i]) * scale, floor));
+  }
+}
+
+}  // namespace karat::codec
