@@ -50,8 +50,9 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
   }
 
   Json take() {
-    if (!message_.empty()) throw Error(ErrorKind::bad_input, message_);
-    return std::move(root_);
+    if (message_.empty()) return std::move(root_);
+    const Error error(ErrorKind::bad_input, message_);
+    throw limits_.name.empty() ? error : error.in(limits_.name);
   }
 
  private:
