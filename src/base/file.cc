@@ -6,6 +6,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -26,7 +27,8 @@ std::string folder_of(const std::string& path) {
 }
 
 bool same_file(const std::string& a, const std::string& b) {
-  struct stat x {}, y {};
+  struct stat x {
+  }, y{};
   if (::stat(a.c_str(), &x) != 0 || ::stat(b.c_str(), &y) != 0) return false;
   return x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
@@ -71,21 +73,25 @@ File& File::operator=(File&& other) noexcept {
 }
 
 void File::read_at(uint64_t offset, std::span<std::byte> out) const {
+  const bool addressable = offset <= static_cast<uint64_t>(INT64_MAX) - out.size();
   size_t done = 0;
   while (done < out.size()) {
-    const ssize_t n =
-        ::pread(fd_, out.data() + done, out.size() - done, static_cast<off_t>(offset + done));
+    ssize_t n = 0;
+    if (addressable) {
+      n = ::pread(fd_, out.data() + done, out.size() - done, static_cast<off_t>(offset + done));
+    }
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) {
       throw fail(ErrorKind::io, "%s: reading at offset %llu: %s", printable(path_).c_str(),
                  static_cast<unsigned long long>(offset + done), system_message(errno).c_str());
     }
     if (n == 0) {
-      throw fail(ErrorKind::bad_input,
-                 "%s: file ends at offset %llu, %zu more bytes are needed; it is truncated, fetch "
-                 "it again",
-                 printable(path_).c_str(), static_cast<unsigned long long>(offset + done),
-                 out.size() - done);
+      throw fail(
+          ErrorKind::bad_input,
+          "%s: %zu bytes are needed at offset %llu, but the file has only %llu; it is "
+          "truncated, fetch it again",
+          printable(path_).c_str(), out.size(), static_cast<unsigned long long>(offset),
+          static_cast<unsigned long long>(done > 0 ? offset + done : std::min(size_, offset)));
     }
     done += static_cast<size_t>(n);
   }
@@ -117,7 +123,7 @@ bool is_directory(const std::string& path) {
 void check_output(const std::string& path, const OutputCheck& check) {
   const std::string shown = printable(path), folder = folder_of(path);
   for (const std::string& input : check.inputs) {
-    if (same_file(path, input)) {
+    if (same_file(path, input) || same_file(path + ".partial", input)) {
       throw fail(ErrorKind::exists, "%s: the output is the input; choose another name",
                  shown.c_str());
     }
@@ -154,22 +160,40 @@ void check_output(const std::string& path, const OutputCheck& check) {
 }
 
 OutputFile::OutputFile(std::string path) : path_(std::move(path)), partial_(path_ + ".partial") {
-  fd_ = ::open(partial_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-  if (fd_ < 0) {
-    throw fail(ErrorKind::io, "%s: %s", printable(partial_).c_str(), system_message(errno).c_str());
-  }
-  if (::flock(fd_, LOCK_EX | LOCK_NB) != 0) {
-    ::close(fd_);
-    fd_ = -1;
-    throw fail(ErrorKind::exists, "%s: another karat is writing this output",
-               printable(path_).c_str());
+  while (!open_and_lock()) {
   }
   if (::ftruncate(fd_, 0) != 0) {
     const int code = errno;
     ::close(fd_);
-    fd_ = -1;
     throw fail(ErrorKind::io, "%s: %s", printable(partial_).c_str(), system_message(code).c_str());
   }
+}
+
+// False if the name went to another file between opening and locking: a writer that held the lock
+// has just renamed or removed it, and truncating what was opened would destroy its output.
+bool OutputFile::open_and_lock() {
+  const std::string shown = printable(partial_);
+  fd_ = ::open(partial_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0644);
+  if (fd_ < 0) {
+    throw fail(ErrorKind::io, "%s: %s", shown.c_str(), system_message(errno).c_str());
+  }
+  struct stat opened {
+  }, named{};
+  if (::fstat(fd_, &opened) != 0 || !S_ISREG(opened.st_mode)) {
+    ::close(fd_);
+    throw fail(ErrorKind::io, "%s: is not a regular file; remove it", shown.c_str());
+  }
+  if (::flock(fd_, LOCK_EX | LOCK_NB) != 0) {
+    ::close(fd_);
+    throw fail(ErrorKind::exists, "%s: another karat is writing this output",
+               printable(path_).c_str());
+  }
+  if (::lstat(partial_.c_str(), &named) == 0 && named.st_dev == opened.st_dev &&
+      named.st_ino == opened.st_ino) {
+    return true;
+  }
+  ::close(fd_);
+  return false;
 }
 
 OutputFile::~OutputFile() {

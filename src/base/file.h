@@ -22,8 +22,9 @@ class File {
   const std::string& path() const { return path_; }
   uint64_t size() const { return size_; }
 
-  // Reads exactly out.size() bytes at `offset`. Error{bad_input} "path: n bytes at offset o: file
-  // has only s bytes" if the file is shorter (also when it shrank since), Error{io} on EIO.
+  // Reads exactly out.size() bytes at `offset`. Error{bad_input} "path: n bytes are needed at
+  // offset o, but the file has only s" if the file is shorter (also when it shrank since),
+  // Error{io} on EIO.
   void read_at(uint64_t offset, std::span<std::byte> out) const;
   // Tells the kernel that these bytes are wanted soon.
   void will_read(uint64_t offset, uint64_t bytes) const;
@@ -40,9 +41,9 @@ bool file_exists(const std::string& path);
 bool is_directory(const std::string& path);
 
 // What a writer checks before any work is done, so that the user hears of it at once:
-//   Error{exists} if `path` exists and not `force`, or if it is (by path, hard link or symlink) one of
-//   `inputs`; Error{io} if the folder is missing or not writable, `path` is a directory or a FIFO, or
-//   the file system has less than `bytes_needed` free.
+//   Error{exists} if `path` exists and not `force`, or if it or PATH.partial is (by path, hard link
+//   or symlink) one of `inputs`; Error{io} if the folder is missing or not writable, `path` is a
+//   directory or a FIFO, or the file system has less than `bytes_needed` free.
 struct OutputCheck {
   bool force = false;
   uint64_t bytes_needed = 0;
@@ -51,8 +52,8 @@ struct OutputCheck {
 void check_output(const std::string& path, const OutputCheck& check);
 
 // A file being written under the name PATH.partial, which commit() syncs and renames to PATH (and
-// syncs the folder). Destroyed without commit(), it removes the partial file unless `keep_partial`.
-// All writes throw Error{io} ("path: no space left on device (n bytes at offset o)").
+// syncs the folder). Destroyed without commit(), it removes the partial file.
+// All writes throw Error{io} ("path: No space left on device while writing n bytes at offset o").
 // A second writer of the same PATH is refused with Error{exists} (the partial file is locked).
 class OutputFile {
  public:
@@ -70,6 +71,8 @@ class OutputFile {
   void commit();
 
  private:
+  bool open_and_lock();
+
   std::string path_, partial_;
   int fd_ = -1;
   uint64_t position_ = 0;

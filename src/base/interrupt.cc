@@ -1,7 +1,9 @@
 #include "base/interrupt.h"
 
-#include <csignal>
 #include <unistd.h>
+
+#include <atomic>
+#include <csignal>
 
 #include "base/error.h"
 
@@ -9,11 +11,11 @@ namespace karat::base {
 
 namespace {
 
-volatile std::sig_atomic_t g_signal = 0;
+std::atomic<int> g_signal{0};
+static_assert(std::atomic<int>::is_always_lock_free, "safe in a signal handler");
 
 void on_signal(int number) {
-  if (g_signal != 0) ::_exit(128 + number);
-  g_signal = number;
+  if (g_signal.exchange(number) != 0) ::_exit(128 + number);
 }
 
 }  // namespace
@@ -23,6 +25,7 @@ void catch_signals() {
   action.sa_handler = on_signal;  // no SA_RESTART: a blocking read returns so that the flag is seen
   for (const int number : {SIGINT, SIGTERM, SIGHUP}) ::sigaction(number, &action, nullptr);
   std::signal(SIGPIPE, SIG_DFL);
+  std::signal(SIGXFSZ, SIG_IGN);  // a write over the file-size limit fails with EFBIG instead
 }
 
 int pending_signal() { return g_signal; }

@@ -1,6 +1,9 @@
 #include "base/json.h"
 
+#include <array>
+#include <charconv>
 #include <cmath>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <unordered_set>
 
@@ -15,10 +18,37 @@ Error wrong_type(const char* expected) {
   return fail(ErrorKind::bad_input, "%s expected", expected);
 }
 
+// An iterator over the text that leaves word of how far the parser has read: its events carry no
+// position.
+class Cursor {
+ public:
+  using iterator_category = std::input_iterator_tag;
+  using value_type = char;
+  using difference_type = std::ptrdiff_t;
+  using pointer = const char*;
+  using reference = const char&;
+
+  Cursor(const char* at, const char** furthest) : at_(at), furthest_(furthest) {}
+  reference operator*() const { return *at_; }
+  Cursor& operator++() {
+    *furthest_ = ++at_;
+    return *this;
+  }
+  friend bool operator==(const Cursor& a, const Cursor& b) { return a.at_ == b.at_; }
+  friend bool operator!=(const Cursor& a, const Cursor& b) { return a.at_ != b.at_; }
+
+ private:
+  const char* at_;
+  const char** furthest_;
+};
+
 // Builds a Json bottom-up from nlohmann's events and refuses what a lenient reader would accept.
 class Builder : public nlohmann::json_sax<nlohmann::json> {
  public:
-  explicit Builder(const JsonLimits& limits) : limits_(limits) {}
+  Builder(std::string_view text, const JsonLimits& limits)
+      : limits_(limits), begin_(text.data()), furthest_(text.data()) {}
+
+  const char** furthest() { return &furthest_; }
 
   bool null() override { return add(Json()); }
   bool boolean(bool value) override { return add(Json(value)); }
@@ -44,9 +74,9 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
     return true;
   }
 
-  bool parse_error(size_t position, const std::string&, const nlohmann::detail::exception&) override {
-    if (message_.empty()) message_ = strf("not valid JSON at byte %zu", position);
-    return false;
+  bool parse_error(size_t, const std::string&, const nlohmann::detail::exception& error) override {
+    if (!message_.empty()) return false;
+    return refuse(error.id == kNumberOutOfRange ? "number out of range" : "not valid JSON");
   }
 
   Json take() {
@@ -62,8 +92,12 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
     std::unordered_set<std::string> keys;
   };
 
-  bool refuse(std::string message) {
-    message_ = std::move(message);
+  static constexpr int kNumberOutOfRange = 406;  // nlohmann's name for it
+
+  bool refuse(const std::string& message) {
+    // The parser has read one byte past what it complains of, unless the text ends there.
+    const size_t read = static_cast<size_t>(furthest_ - begin_);
+    message_ = strf("at byte %zu: %s", read > 0 ? read - 1 : 0, message.c_str());
     return false;
   }
 
@@ -93,6 +127,8 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
   }
 
   JsonLimits limits_;
+  const char* begin_;
+  const char* furthest_;
   Json root_;
   std::vector<Level> stack_;
   std::string message_;
@@ -120,12 +156,21 @@ void dump_items(const Items& items, char open, char close, int indent, int level
   out += close;
 }
 
+// Python's repr: the shortest digits that read back the same, as 1.5, 1e-05 or 1e+16.
 void dump_number(double number, std::string& out) {
   if (!std::isfinite(number)) {
     out += "null";
     return;
   }
-  out += nlohmann::json(number).dump();
+  const double magnitude = std::abs(number);
+  const bool plain = magnitude == 0 || (magnitude >= 1e-4 && magnitude < 1e16);
+  std::array<char, 32> text{};
+  const auto result =
+      std::to_chars(text.data(), text.data() + text.size(), number,
+                    plain ? std::chars_format::fixed : std::chars_format::scientific);
+  const std::string_view digits(text.data(), static_cast<size_t>(result.ptr - text.data()));
+  out += digits;
+  if (plain && digits.find('.') == std::string_view::npos) out += ".0";
 }
 
 void dump_value(const Json& value, int indent, int level, std::string& out) {
@@ -242,8 +287,17 @@ std::string Json::dump(int indent) const {
 }
 
 Json parse_json(std::string_view text, const JsonLimits& limits) {
-  Builder builder(limits);
-  nlohmann::json::sax_parse(text.begin(), text.end(), &builder);
+  // The parser takes a zero byte for the end and skips a byte order mark; neither is JSON.
+  const size_t zero = text.find('\0');
+  if (zero != std::string_view::npos) {
+    throw fail(ErrorKind::bad_input, "at byte %zu: zero byte in JSON", zero);
+  }
+  if (starts_with(text, "\xEF\xBB\xBF")) {
+    throw fail(ErrorKind::bad_input, "at byte 0: byte order mark in JSON; remove it");
+  }
+  Builder builder(text, limits);
+  nlohmann::json::sax_parse(Cursor(text.data(), builder.furthest()),
+                            Cursor(text.data() + text.size(), builder.furthest()), &builder);
   return builder.take();
 }
 

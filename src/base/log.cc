@@ -14,7 +14,8 @@ namespace karat::base {
 
 namespace {
 
-std::mutex g_mutex;
+// Serializes the sinks; recursive, because a sink may itself send a message.
+std::recursive_mutex g_mutex;
 LogSink g_log;
 ProgressSink g_progress;
 

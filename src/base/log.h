@@ -10,6 +10,7 @@ namespace karat::base {
 
 enum class LogLevel { warning, info, verbose };
 
+// Sinks are called by one thread at a time and must not throw.
 using LogSink = std::function<void(LogLevel, const std::string&)>;
 void set_log_sink(LogSink sink);
 [[gnu::format(printf, 1, 2)]] void warn(const char* format, ...);

@@ -1,11 +1,8 @@
 #include "base/text.h"
 
 #include <algorithm>
-#include <array>
-#include <cctype>
-#include <cmath>
+#include <charconv>
 #include <cstdio>
-#include <cstdlib>
 
 namespace karat::base {
 
@@ -61,23 +58,40 @@ bool is_utf8(std::string_view bytes) {
   return true;
 }
 
+namespace {
+
+// Characters of two or three bytes that would move the cursor, start a line or turn the direction:
+// C1 controls, U+200E U+200F U+2028..202E U+2066..2069.
+bool is_hidden_control(std::string_view character) {
+  const auto at = [&](size_t i) { return static_cast<uint8_t>(character[i]); };
+  if (character.size() == 2) return at(0) == 0xC2 && at(1) < 0xA0;
+  if (character.size() != 3 || at(0) != 0xE2) return false;
+  if (at(1) == 0x80) return at(2) == 0x8E || at(2) == 0x8F || (at(2) >= 0xA8 && at(2) <= 0xAE);
+  return at(1) == 0x81 && at(2) >= 0xA6 && at(2) <= 0xA9;
+}
+
+std::string escaped(std::string_view bytes) {
+  if (bytes == "\n") return "\\n";
+  std::string out;
+  for (const char c : bytes) out += strf("\\x%02x", static_cast<uint8_t>(c));
+  return out;
+}
+
+}  // namespace
+
 std::string printable(std::string_view text, size_t bytes_max) {
   std::string out;
+  size_t cut = 0;  // the longest prefix of `out` that leaves room for "..."
   while (!text.empty()) {
-    if (out.size() >= bytes_max) return out + "...";
     const size_t length = sequence_length(text);
-    const auto byte = static_cast<uint8_t>(text[0]);
-    const bool c1_control = length == 2 && byte == 0xC2 && static_cast<uint8_t>(text[1]) < 0xA0;
-    if (length == 1 && byte == '\n') {
-      out += "\\n";
-    } else if (length == 0 || c1_control || (length == 1 && (byte < 0x20 || byte == 0x7F))) {
-      out += strf("\\x%02x", byte);
-    } else {
-      out.append(text.substr(0, length));
-      text.remove_prefix(length);
-      continue;
-    }
-    text.remove_prefix(c1_control ? 2 : 1);
+    const std::string_view character = text.substr(0, std::max<size_t>(1, length));
+    const auto byte = static_cast<uint8_t>(character[0]);
+    const bool control = length == 1 && (byte < 0x20 || byte == 0x7F);
+    const bool escape = length == 0 || control || is_hidden_control(character);
+    out += escape ? escaped(character) : std::string(character);
+    if (out.size() > bytes_max) return out.substr(0, cut) + "...";
+    if (out.size() + 3 <= bytes_max) cut = out.size();
+    text.remove_prefix(character.size());
   }
   return out;
 }
@@ -90,21 +104,42 @@ std::string both_units(uint64_t bytes) {
   return strf("%.2f GiB (%.2f GB)", size / 1073741824, size / 1e9);
 }
 
+namespace {
+
+// What one of a unit is in bytes; 0 for an unknown one.
+uint64_t unit_bytes(std::string_view unit) {
+  if (unit.empty() || unit == "B") return 1;
+  const size_t power = std::string_view("KMGT").find(unit[0]);
+  if (power == std::string_view::npos) return 0;
+  const std::string_view rest = unit.substr(1);
+  if (!rest.empty() && rest != "B" && rest != "iB") return 0;
+  uint64_t bytes = 1;
+  for (size_t i = 0; i <= power; ++i) bytes *= rest == "iB" ? 1024 : 1000;
+  return bytes;
+}
+
+}  // namespace
+
 std::optional<uint64_t> parse_bytes(std::string_view text) {
-  const std::string copy(text);
-  if (copy.empty() || !std::isdigit(static_cast<unsigned char>(copy[0]))) return std::nullopt;
-  char* end = nullptr;
-  const double number = std::strtod(copy.c_str(), &end);
-  const std::string unit(end);
-  static constexpr std::array<const char*, 5> kUnits = {"", "K", "M", "G", "T"};
-  for (size_t i = 0; i < kUnits.size(); ++i) {
-    const std::string prefix = kUnits[i];
-    double factor = 0;
-    if (unit == prefix || unit == prefix + "B") factor = std::pow(1000.0, static_cast<double>(i));
-    if (i > 0 && unit == prefix + "iB") factor = std::pow(1024.0, static_cast<double>(i));
-    if (factor > 0 && number * factor < 9e18) return static_cast<uint64_t>(number * factor);
+  const size_t whole_end = std::min(text.find_first_not_of("0123456789"), text.size());
+  size_t number_end = whole_end;
+  if (whole_end < text.size() && text[whole_end] == '.') {
+    number_end = std::min(text.find_first_not_of("0123456789", whole_end + 1), text.size());
+    if (number_end == whole_end + 1) return std::nullopt;
   }
-  return std::nullopt;
+  const uint64_t unit = unit_bytes(text.substr(number_end));
+  uint64_t bytes = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + whole_end, bytes);
+  if (error != std::errc() || unit == 0) return std::nullopt;
+  if (__builtin_mul_overflow(bytes, unit, &bytes)) return std::nullopt;
+  double fraction = 0, place = 1;
+  for (size_t i = whole_end + 1; i < number_end; ++i) {
+    place /= 10;
+    fraction += place * (text[i] - '0');
+  }
+  const auto part = static_cast<uint64_t>(fraction * static_cast<double>(unit));
+  if (__builtin_add_overflow(bytes, part, &bytes)) return std::nullopt;
+  return bytes;
 }
 
 std::optional<std::string> did_you_mean(std::string_view word,

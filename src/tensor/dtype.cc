@@ -50,7 +50,8 @@ constexpr std::array kTypes = {
 
 bool equal_ignoring_case(std::string_view a, std::string_view b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) {
-    return std::tolower(static_cast<unsigned char>(x)) == std::tolower(static_cast<unsigned char>(y));
+    return std::tolower(static_cast<unsigned char>(x)) ==
+           std::tolower(static_cast<unsigned char>(y));
   });
 }
 
@@ -87,10 +88,16 @@ std::optional<DType> dtype_from_safetensors(std::string_view name) {
 int64_t row_bytes(DType type, int64_t cols) {
   const DTypeInfo& row = info(type);
   if (cols % row.block_elems != 0) {
-    throw base::fail(base::ErrorKind::bad_input, "rows of %lld elements do not fill %s blocks of %d",
+    throw base::fail(base::ErrorKind::bad_input,
+                     "rows of %lld elements do not fill %s blocks of %d",
                      static_cast<long long>(cols), std::string(row.name).c_str(), row.block_elems);
   }
-  return cols / row.block_elems * row.block_bytes;
+  int64_t bytes = 0;
+  if (__builtin_mul_overflow(cols / row.block_elems, int64_t{row.block_bytes}, &bytes)) {
+    throw base::fail(base::ErrorKind::bad_input, "rows of %lld elements are too long",
+                     static_cast<long long>(cols));
+  }
+  return bytes;
 }
 
 }  // namespace karat::tensor

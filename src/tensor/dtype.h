@@ -34,7 +34,8 @@ std::optional<DType> dtype_from_id(uint32_t id);
 std::optional<DType> dtype_from_name(std::string_view name);
 std::optional<DType> dtype_from_safetensors(std::string_view name);
 
-// Bytes of a row of `cols` elements. Error{bad_input} if cols is not a multiple of the block.
+// Bytes of a row of `cols` elements. Error{bad_input} if cols is not a multiple of the block, or if
+// the bytes do not fit 63 bits.
 int64_t row_bytes(DType type, int64_t cols);
 
 }  // namespace karat::tensor

@@ -11,13 +11,15 @@ Shape::Shape(std::vector<int64_t> dims) : dims_(std::move(dims)) {
   }
   bool zero = false;
   for (const int64_t dim : dims_) {
-    if (dim < 0) throw base::fail(base::ErrorKind::bad_input, "negative dimension in %s", str().c_str());
+    if (dim < 0)
+      throw base::fail(base::ErrorKind::bad_input, "negative dimension in %s", str().c_str());
     zero = zero || dim == 0;
   }
   for (const int64_t dim : dims_) {
     if (zero) break;
     if (__builtin_mul_overflow(elements_, dim, &elements_)) {
-      throw base::fail(base::ErrorKind::bad_input, "shape %s has 2^63 elements or more", str().c_str());
+      throw base::fail(base::ErrorKind::bad_input, "shape %s has 2^63 elements or more",
+                       str().c_str());
     }
   }
   if (zero) elements_ = 0;

@@ -24,8 +24,11 @@ class Shape {
   // As a matrix: the last dimension, and the product of the others.
   int64_t cols() const { return dims_.empty() ? 1 : dims_.back(); }
   int64_t rows() const { return cols() == 0 ? 0 : elements_ / cols(); }
-  // As a stack of matrices [experts, rows, cols]: 1 for up to two dimensions.
-  int64_t experts() const { return rank() < 3 ? 1 : rows() / dims_[dims_.size() - 2]; }
+  // As a stack of matrices [experts, rows, cols]: 1 for up to two dimensions, 0 without elements.
+  int64_t experts() const {
+    if (rank() < 3) return 1;
+    return elements_ == 0 ? 0 : rows() / dims_[dims_.size() - 2];
+  }
   std::string str() const;  // "[256, 512, 2048]"
   friend bool operator==(const Shape& a, const Shape& b) { return a.dims_ == b.dims_; }
 

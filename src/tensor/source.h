@@ -20,8 +20,9 @@ struct TensorInfo {
   std::string name;
   DType dtype = DType::f32;
   Shape shape;
+  // Both throw Error{bad_input} if a row is not whole blocks or the bytes do not fit 63 bits.
   int64_t row_bytes() const { return tensor::row_bytes(dtype, shape.cols()); }
-  int64_t bytes() const { return row_bytes() * shape.rows(); }
+  int64_t bytes() const;
 };
 
 // Reads are const, may come from several threads at once, and throw Error{bad_input} or {io} naming
@@ -52,10 +53,7 @@ class TensorSource {
     read_rows(tensor, 0, tensor.shape.rows(), out);
   }
   // Matrix `expert` of a stack [experts, rows, cols].
-  void read_expert(const TensorInfo& tensor, int64_t expert, std::span<std::byte> out) const {
-    const int64_t rows = tensor.shape.rows() / tensor.shape.experts();
-    read_rows(tensor, expert * rows, rows, out);
-  }
+  void read_expert(const TensorInfo& tensor, int64_t expert, std::span<std::byte> out) const;
 
  private:
   mutable std::once_flag index_once_;
