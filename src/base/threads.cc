@@ -23,9 +23,11 @@ struct ThreadPool::State {
   std::vector<std::thread> threads;
   uint64_t generation = 0;  // of the loop; a worker enters each loop at most once
   int active = 0;           // workers inside the loop, the caller not counted
+  bool running = false;     // from the start of a loop until its last worker has left
+  bool open = false;        // while workers may still enter
   bool stopping = false;
 
-  const std::function<void(int64_t, int)>* body = nullptr;  // null between loops
+  const std::function<void(int64_t, int)>* body = nullptr;
   int64_t count = 0;
   std::atomic<int64_t> next{0};
   std::atomic<bool> failed{false};
@@ -52,7 +54,7 @@ struct ThreadPool::State {
     uint64_t seen = 0;
     std::unique_lock lock(mutex);
     for (;;) {
-      start.wait(lock, [&] { return stopping || (body != nullptr && generation != seen); });
+      start.wait(lock, [&] { return stopping || (open && generation != seen); });
       if (stopping) return;
       seen = generation;
       ++active;
@@ -99,7 +101,8 @@ void ThreadPool::for_each(int64_t count, const std::function<void(int64_t, int)>
   }
   {
     const std::lock_guard lock(s.mutex);
-    CHECK(s.body == nullptr);
+    CHECK(!s.running);
+    s.running = s.open = true;
     s.body = &body;
     s.count = count;
     s.next = 0;
@@ -110,8 +113,9 @@ void ThreadPool::for_each(int64_t count, const std::function<void(int64_t, int)>
   s.start.notify_all();
   s.work(0);
   std::unique_lock lock(s.mutex);
-  s.body = nullptr;  // who wakes only now has nothing left to do and is not waited for
+  s.open = false;  // who wakes only now has nothing left to do and is not waited for
   s.done.wait(lock, [&] { return s.active == 0; });
+  s.running = false;
   if (s.error) std::rethrow_exception(s.error);
 }
 
