@@ -1,6 +1,6 @@
-// One forward pass: ragged batches [tokens, H] through the blocks. Prefill, decode, verification and
-// calibration are the same code. Results do not depend on threads, on which sequences share a batch, on
-// the instruction set, or on where the weights came from.
+// One forward pass: ragged batches [tokens, H] through the blocks. Prefill, decode, verification
+// and calibration are the same code. Results do not depend on threads, on which sequences share a
+// batch, on the instruction set, or on where the weights came from.
 #pragma once
 
 #include <cstdint>
@@ -18,9 +18,13 @@ namespace karat::model {
 
 // Arithmetic of the linear layers' inputs.
 //   f32:   kept as they are (the default; what evaluation uses)
-//   bf16:  rounded to bf16 before every product with a bf16 weight or cache
-//   stock: rounded as stock llama.cpp's CPU backend does for the weight's type: bf16 for BF16, f16 for
-//          F16, Q8_0 blocks for Q8_0, Q8_K blocks for K-quants, nothing for F32
+//   bf16:  rounded to bf16 before every product with a weight that is not F32, and queries, keys
+//   and
+//          values before attention
+//   stock: rounded as stock llama.cpp's CPU backend does for the weight's type: bf16 for BF16, f16
+//   for
+//          F16, Q8_0 blocks for types of 32-element blocks, Q8_K blocks for types of 256-element
+//          blocks, nothing for F32; queries, keys and values to f16, its default cache type
 enum class Activations { f32, bf16, stock };
 
 enum class DeltaRule { recurrent, chunked };
@@ -32,7 +36,7 @@ struct ForwardOptions {
 
 // `rows` consecutive rows of the batch that belong to one sequence; positions continue the state's.
 struct Segment {
-  int64_t sequence;      // the caller's id, passed on to taps
+  int64_t sequence;  // the caller's id, passed on to taps
   int64_t rows;
   SequenceState* state;  // not null; each state at most once per batch
 };
@@ -50,26 +54,27 @@ struct ForwardContext {
 void forward_block(const ForwardContext& context, const BlockWeights& weights,
                    std::span<const Segment> segments, float* x);
 
-// Rows of the embedding table as float32: out [ids.size(), H]. Error{bad_input} for an id outside it.
+// Rows of the embedding table as float32: out [ids.size(), H]. Error{bad_input} for an id outside
+// it.
 void embed(const ForwardContext& context, const HeadWeights& head, std::span<const int32_t> ids,
            float* out);
 // out = RMS(x; output_norm), [rows, H]; out may be x.
-void final_norm(const ForwardContext& context, const HeadWeights& head, const float* x, int64_t rows,
-                float* out);
+void final_norm(const ForwardContext& context, const HeadWeights& head, const float* x,
+                int64_t rows, float* out);
 // out [rows, vocab] = h [rows, H] x output^T. `origins` for taps: [rows], or empty without a tap.
 void logits(const ForwardContext& context, const HeadWeights& head, const float* h, int64_t rows,
             std::span<const RowOrigin> origins, float* out);
 
-// The MTP block (model.md section 4): tokens [rows] and hidden [rows, H], the trunk's post-norm rows
-// paired with them (or the block's own output rows when drafting further); out [rows, H] = rows after
-// mtp.norm, ready for logits(). Its K/V live in the state's MTP block; positions are the number of rows
-// that block has seen.
+// The MTP block (model.md section 4): tokens [rows] and hidden [rows, H], the trunk's post-norm
+// rows paired with them (or the block's own output rows when drafting further); out [rows, H] =
+// rows after mtp.norm, ready for logits(). Its K/V live in the state's MTP block; positions are the
+// number of rows that block has seen.
 void forward_mtp(const ForwardContext& context, const MtpWeights& weights, const HeadWeights& head,
                  std::span<const Segment> segments, std::span<const int32_t> tokens,
                  const float* hidden, float* out);
 
-// y [rows, w.rows] (stride ldy) = x [rows, w.cols] (stride ldx) times matrix `expert` of w, with the
-// context's activation rounding; parallel over the pool.
+// y [rows, w.rows] (stride ldy) = x [rows, w.cols] (stride ldx) times matrix `expert` of w, with
+// the context's activation rounding; parallel over the pool.
 void apply_linear(const ForwardContext& context, const Linear& w, int64_t expert, const float* x,
                   int64_t ldx, int64_t rows, float* y, int64_t ldy);
 

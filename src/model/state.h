@@ -37,22 +37,28 @@ class SequenceState {
   void advance(int64_t tokens) { length_ += tokens; }
 
   // Rollback. K/V rows can be cut; recurrent and convolution states cannot, so they are kept in
-  // snapshots: mark() remembers the state at the current length (at most `marks_max` marks, the oldest
-  // is dropped), and rollback(length) returns to the newest mark at or before `length` and says which
-  // length that is; the caller replays the tokens between. rollback(length()) is free.
-  void set_marks_max(int marks_max) { marks_max_ = marks_max; }
+  // snapshots: mark() remembers the state at the current length (at most `marks_max` marks, the
+  // oldest is dropped; a second mark at the same length replaces the first), and rollback(length)
+  // returns to the newest mark at or before `length`, or to the empty state, and says which length
+  // that is; the caller replays the tokens between. Rows of MTP blocks return to their number at
+  // the mark. rollback(length()) without a mark there changes nothing; with one it only drops later
+  // MTP rows.
+  void set_marks_max(int marks_max);
   void mark();
   int64_t rollback(int64_t length);
 
  private:
   struct Mark {
     int64_t length;
-    std::vector<DeltaState> deltas;  // of the DeltaNet blocks, in order
+    std::vector<DeltaState> deltas;   // of the DeltaNet blocks, in order
+    std::vector<size_t> cache_sizes;  // floats in k (and in v) of the attention blocks, in order
   };
+  void restore(const Mark& mark);
+
   int64_t length_ = 0;
   int marks_max_ = 8;
   std::vector<BlockState> blocks_;
-  std::vector<Mark> marks_;
+  std::vector<Mark> marks_;  // increasing length
 };
 
 }  // namespace karat::model

@@ -32,11 +32,15 @@ struct LinearInput {
 };
 
 // A named intermediate of the forward pass, HF's stage names (tests/fixtures/README.md), e.g.
-// "l0.gdn.conv_silu". Values are [rows, cols] in batch row order.
+// "l0.gdn.conv_silu". Values are [rows, cols] in batch row order; a stage made of heads that do not
+// lie side by side in memory comes as [batch rows * heads, head size]. V heads are in canonical
+// order. The values are the pass's own: a tap may overwrite them and the pass goes on with what it
+// finds, which is how the tests feed each stage the reference's input. Copies, where that has no
+// effect: gdn.q_l2, gdn.k_l2, moe.topk_ids (ids as floats), moe.expert_out.
 struct Stage {
   std::string_view name;  // without the "l<layer>." prefix
-  int64_t layer;
-  const float* values;
+  int64_t layer;          // -1 for final_norm
+  float* values;
   int64_t rows, cols, ld;
 };
 

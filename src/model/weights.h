@@ -1,5 +1,5 @@
-// Weights bound to names: plain structs of views. Whoever makes them (resident or streamed) owns the
-// bytes; the forward pass only sees these views.
+// Weights bound to names: plain structs of views. Whoever makes them (resident or streamed) owns
+// the bytes; the forward pass only sees these views.
 #pragma once
 
 #include <cstddef>
@@ -15,7 +15,7 @@ namespace karat::model {
 
 // A matrix [rows, cols] in its stored type, or a stack of `experts` such matrices.
 struct Linear {
-  std::string name;                 // canonical, e.g. "blk.0.attn_qkv.weight"
+  std::string name;  // canonical, e.g. "blk.0.attn_qkv.weight"
   tensor::DType dtype = tensor::DType::f32;
   const std::byte* data = nullptr;  // null: absent
   int64_t rows = 0, cols = 0, experts = 1;
@@ -28,30 +28,30 @@ struct Linear {
 using Vector = std::vector<float>;
 
 struct AttentionWeights {
-  Linear q;                // [heads*2*head_dim, H]: per head query then gate
-  Linear k, v;             // [kv_heads*head_dim, H]
-  Linear output;           // [H, heads*head_dim]
-  Vector q_norm, k_norm;   // [head_dim], +1 folded
+  Linear q;               // [heads*2*head_dim, H]: per head query then gate
+  Linear k, v;            // [kv_heads*head_dim, H]
+  Linear output;          // [H, heads*head_dim]
+  Vector q_norm, k_norm;  // [head_dim], +1 folded
 };
 
 struct DeltaWeights {
-  Linear qkv;              // [2*key_width + value_width, H], V heads tiled
-  Linear gate;             // z: [value_width, H]
-  Linear alpha, beta;      // a, b: [value_heads, H]
-  Linear out;              // [H, value_width]
-  Vector conv;             // [conv_channels, taps]
-  Vector a;                // [value_heads]: -exp(A_log)
-  Vector dt;               // [value_heads]
-  Vector norm;             // [value_dim], not zero-centred
+  Linear qkv;          // [2*key_width + value_width, H], V heads tiled
+  Linear gate;         // z: [value_width, H]
+  Linear alpha, beta;  // a, b: [value_heads, H]
+  Linear out;          // [H, value_width]
+  Vector conv;         // [conv_channels, taps]
+  Vector a;            // [value_heads]: -exp(A_log)
+  Vector dt;           // [value_heads]
+  Vector norm;         // [value_dim], not zero-centred
 };
 
 struct MoeWeights {
-  Linear router;           // [experts, H]
-  Linear gate, up;         // [experts][expert_ffn, H]
-  Linear down;             // [experts][H, expert_ffn]
-  Linear gate_up;          // fused form [experts][2*expert_ffn, H], gate first; then gate, up absent
+  Linear router;    // [experts, H]
+  Linear gate, up;  // [experts][expert_ffn, H]
+  Linear down;      // [experts][H, expert_ffn]
+  Linear gate_up;   // fused form [experts][2*expert_ffn, H], gate first; then gate, up absent
   Linear shared_gate, shared_up, shared_down;
-  Linear shared_router;    // [1, H]
+  Linear shared_router;  // [1, H]
 };
 
 struct BlockWeights {
@@ -64,14 +64,14 @@ struct BlockWeights {
 };
 
 struct MtpWeights {
-  Linear eh_proj;                   // [H, 2H]: embedding half first
-  Vector enorm, hnorm, head_norm;   // [H], +1 folded
+  Linear eh_proj;                  // [H, 2H]: embedding half first
+  Vector enorm, hnorm, head_norm;  // [H], +1 folded
   BlockWeights block;
 };
 
 struct HeadWeights {
   Linear token_embd;   // [vocab, H]
-  Linear output;       // [vocab, H]; the embedding's view if tied
+  Linear output;       // [vocab, H]; the embedding's view if the source has no output matrix
   Vector output_norm;  // [H], +1 folded
 };
 

@@ -1,0 +1,43 @@
+#include "exec/resident.h"
+
+#include "base/error.h"
+#include "base/text.h"
+#include "model/names.h"
+
+namespace karat::exec {
+
+ResidentModel::ResidentModel(const tensor::TensorSource& source, model::Config config,
+                             bool with_mtp)
+    : config_(std::move(config)) {
+  head_ = model::bind_head(source, config_, bytes_);
+  for (int64_t layer = 0; layer < config_.layers(); ++layer) {
+    blocks_.push_back(model::bind_block(source, config_, layer, bytes_));
+  }
+  if (with_mtp && config_.mtp_layers > 0) mtp_ = model::bind_mtp(source, config_, bytes_);
+}
+
+uint64_t ResidentModel::bytes_needed(const tensor::TensorSource& source) {
+  uint64_t bytes = 0;
+  for (const tensor::TensorInfo& info : source.tensors()) {
+    const bool ends = info.name == model::kTokenEmbd || info.name == model::kOutput ||
+                      info.name == model::kOutputNorm;
+    if (ends || model::layer_of(info.name) >= 0) bytes += static_cast<uint64_t>(info.bytes());
+  }
+  return bytes;
+}
+
+void ResidentModel::forward(const model::ForwardContext& context,
+                            std::span<const model::Segment> segments,
+                            std::span<const int32_t> tokens, float* hidden) const {
+  int64_t rows = 0;
+  for (const model::Segment& segment : segments) rows += segment.rows;
+  CHECK(static_cast<int64_t>(tokens.size()) == rows);
+  model::embed(context, head_, tokens, hidden);
+  for (const model::BlockWeights& block : blocks_) {
+    model::forward_block(context, block, segments, hidden);
+  }
+  model::final_norm(context, head_, hidden, rows, hidden);
+  for (const model::Segment& segment : segments) segment.state->advance(segment.rows);
+}
+
+}  // namespace karat::exec

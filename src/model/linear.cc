@@ -1,0 +1,149 @@
+#include "model/linear.h"
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "base/error.h"
+#include "model/activations.h"
+#include "model/scratch.h"
+
+namespace karat::model {
+namespace {
+
+using tensor::DType;
+
+// Output features [first, last) times rows [row_first, row_last) of one job.
+struct Tile {
+  const LinearJob* job;
+  int64_t first, last, row_first, row_last;
+};
+
+constexpr int64_t kPanelFloats = 1 << 16;  // a decoded panel of weights: 256 KiB, half of an L2
+constexpr int64_t kRowsPerTile = 256;      // enough to pay for decoding the panel
+
+// Multiply-adds of all jobs.
+int64_t work_of(std::span<const LinearJob> jobs) {
+  int64_t work = 0;
+  for (const LinearJob& job : jobs) work += job.rows * job.w->rows * job.w->cols;
+  return work;
+}
+
+// Panels as wide as the cache allows, narrower where there would be too few for the threads.
+std::vector<Tile> make_tiles(std::span<const LinearJob> jobs, int threads) {
+  const int64_t share = work_of(jobs) / (threads == 1 ? 1 : int64_t{4} * threads);
+  std::vector<Tile> tiles;
+  for (const LinearJob& job : jobs) {
+    if (job.rows == 0) continue;
+    const int64_t cols = std::max<int64_t>(job.w->cols, 1);
+    const int64_t fit = std::clamp<int64_t>(kPanelFloats / cols, 16, 256);
+    const int64_t wanted = share / (std::min(job.rows, kRowsPerTile) * cols);
+    const int64_t features = std::clamp<int64_t>((wanted + 15) / 16 * 16, 16, fit);
+    for (int64_t first = 0; first < job.w->rows; first += features) {
+      const int64_t last = std::min(first + features, job.w->rows);
+      for (int64_t row = 0; row < job.rows; row += kRowsPerTile) {
+        tiles.push_back({&job, first, last, row, std::min(row + kRowsPerTile, job.rows)});
+      }
+    }
+  }
+  return tiles;
+}
+
+template <class Weight>
+kernels::GemmArgs<Weight> gemm_args(const Tile& tile, const Weight* w) {
+  const LinearJob& job = *tile.job;
+  const float* x = job.x + tile.row_first * job.ldx;
+  float* y = job.y + tile.row_first * job.ldy + tile.first;
+  const int64_t k = job.w->cols;
+  return {x, job.ldx, tile.row_last - tile.row_first, w, k, tile.last - tile.first, k, y, job.ldy};
+}
+
+// The matrix panel decoded to float32, in memory that stays with the thread.
+const float* decode_panel(const kernels::KernelTable& kernels, const Linear& w,
+                          const std::byte* panel, int64_t features) {
+  thread_local std::vector<float> scratch;
+  const auto floats = static_cast<size_t>(features * w.cols);
+  if (scratch.size() < floats) scratch.resize(floats);
+  kernels.decode(w.dtype, panel, features * w.cols, scratch.data());
+  return scratch.data();
+}
+
+void run_tile(const kernels::KernelTable& kernels, const Tile& tile) {
+  const Linear& w = *tile.job->w;
+  const std::byte* panel = w.expert(tile.job->expert) + tile.first * w.row_bytes();
+  switch (w.dtype) {
+    case DType::f32:
+      kernels.gemm_f32(gemm_args(tile, reinterpret_cast<const float*>(panel)));
+      break;
+    case DType::bf16:
+      kernels.gemm_bf16(gemm_args(tile, reinterpret_cast<const uint16_t*>(panel)));
+      break;
+    case DType::f16:
+      kernels.gemm_f16(gemm_args(tile, reinterpret_cast<const uint16_t*>(panel)));
+      break;
+    default:
+      kernels.gemm_f32(gemm_args(tile, decode_panel(kernels, w, panel, tile.last - tile.first)));
+  }
+}
+
+// Replaces the inputs of the jobs by rounded copies, made once per distinct input and rounding.
+std::vector<Rows> round_inputs(const ForwardContext& context, std::vector<LinearJob>& jobs) {
+  struct Rounded {
+    const float* x;
+    int64_t rows, cols;
+    Rounding rounding;
+    const float* copy;
+  };
+  std::vector<Rounded> done;
+  std::vector<Rows> copies;
+  for (LinearJob& job : jobs) {
+    const Rounding rounding = rounding_for(context.options.activations, job.w->dtype);
+    if (rounding == Rounding::none || job.rows == 0) continue;
+    const int64_t cols = job.w->cols;
+    const auto same = [&](const Rounded& r) {
+      return r.x == job.x && r.rows == job.rows && r.cols == cols && r.rounding == rounding;
+    };
+    auto found = std::find_if(done.begin(), done.end(), same);
+    if (found == done.end()) {
+      Rows& copy = copies.emplace_back(job.rows, cols);
+      for_pieces(context.pool, job.rows, 8 * cols, [&](int64_t begin, int64_t end) {
+        for (int64_t r = begin; r < end; ++r) {
+          round_row(rounding, context.kernels, job.x + r * job.ldx, cols, copy.row(r));
+        }
+      });
+      done.push_back({job.x, job.rows, cols, rounding, copy.data()});
+      found = done.end() - 1;
+    }
+    job.x = found->copy;
+    job.ldx = cols;
+  }
+  return copies;
+}
+
+}  // namespace
+
+void apply_linears(const ForwardContext& context, std::span<const LinearJob> jobs) {
+  for (const LinearJob& job : jobs) {
+    CHECK(job.w->data != nullptr && job.expert >= 0 && job.expert < job.w->experts);
+  }
+  std::vector<LinearJob> rounded(jobs.begin(), jobs.end());
+  const std::vector<Rows> copies = round_inputs(context, rounded);
+  const std::vector<Tile> tiles = make_tiles(rounded, context.pool.size());
+  const auto count = static_cast<int64_t>(tiles.size());
+  constexpr int64_t kProductsPerOperation =
+      8;  // of vector code, against for_pieces' scalar measure
+  const int64_t cost = work_of(rounded) / kProductsPerOperation / std::max<int64_t>(count, 1);
+  for_pieces(context.pool, count, cost, [&](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; ++t) {
+      run_tile(context.kernels, tiles[static_cast<size_t>(t)]);
+    }
+  });
+}
+
+void apply_linear(const ForwardContext& context, const Linear& w, int64_t expert, const float* x,
+                  int64_t ldx, int64_t rows, float* y, int64_t ldy) {
+  const LinearJob job{&w, expert, x, ldx, rows, y, ldy};
+  apply_linears(context, {&job, 1});
+}
+
+}  // namespace karat::model

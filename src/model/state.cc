@@ -1,0 +1,76 @@
+#include "model/state.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+
+namespace karat::model {
+
+SequenceState::SequenceState(const Config& config) {
+  blocks_.resize(static_cast<size_t>(config.blocks()));
+  for (int64_t layer = 0; layer < config.layers(); ++layer) {
+    BlockState& state = block(layer);
+    state.mixer = config.mixers[static_cast<size_t>(layer)];
+    if (state.mixer != Mixer::delta_net) continue;
+    const int64_t recurrent = config.value_heads * config.key_dim * config.value_dim;
+    const int64_t conv = (config.conv_taps - 1) * config.conv_channels();
+    state.delta.recurrent.resize(static_cast<size_t>(recurrent));
+    state.delta.conv.resize(static_cast<size_t>(conv));
+  }
+}
+
+void SequenceState::set_marks_max(int marks_max) {
+  CHECK(marks_max >= 1);
+  marks_max_ = marks_max;
+  const auto keep = static_cast<size_t>(marks_max);
+  if (marks_.size() > keep) marks_.erase(marks_.begin(), marks_.end() - marks_max);
+}
+
+void SequenceState::mark() {
+  if (!marks_.empty() && marks_.back().length == length_) marks_.pop_back();
+  if (marks_.size() == static_cast<size_t>(marks_max_)) marks_.erase(marks_.begin());
+  Mark& mark = marks_.emplace_back();
+  mark.length = length_;
+  for (const BlockState& state : blocks_) {
+    if (state.mixer == Mixer::delta_net) {
+      mark.deltas.push_back(state.delta);
+    } else {
+      mark.cache_sizes.push_back(state.attention.k.size());
+    }
+  }
+}
+
+void SequenceState::restore(const Mark& mark) {
+  auto delta = mark.deltas.begin();
+  auto cache_size = mark.cache_sizes.begin();
+  for (BlockState& state : blocks_) {
+    if (state.mixer == Mixer::delta_net) {
+      if (length_ != mark.length) state.delta = *delta;
+      ++delta;
+    } else {
+      state.attention.k.resize(*cache_size);
+      state.attention.v.resize(*cache_size++);
+    }
+  }
+  length_ = mark.length;
+}
+
+int64_t SequenceState::rollback(int64_t length) {
+  CHECK(length >= 0 && length <= length_);
+  const bool marked_here = !marks_.empty() && marks_.back().length == length;
+  if (length == length_ && !marked_here) return length_;
+  while (!marks_.empty() && marks_.back().length > length) marks_.pop_back();
+  if (!marks_.empty()) {
+    restore(marks_.back());
+    return length_;
+  }
+  for (BlockState& state : blocks_) {
+    std::fill(state.delta.recurrent.begin(), state.delta.recurrent.end(), 0.0F);
+    std::fill(state.delta.conv.begin(), state.delta.conv.end(), 0.0F);
+    state.attention.k.clear();
+    state.attention.v.clear();
+  }
+  return length_ = 0;
+}
+
+}  // namespace karat::model

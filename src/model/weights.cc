@@ -1,0 +1,186 @@
+#include "model/weights.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "codec/codec.h"
+#include "model/names.h"
+
+namespace karat::model {
+namespace {
+
+using base::ErrorKind;
+using tensor::TensorInfo;
+
+// Reads tensors of one block (or of none, for layer -1) by their names without the prefix.
+class Binder {
+ public:
+  Binder(const tensor::TensorSource& source, int64_t layer, WeightBytes& bytes)
+      : source_(source), layer_(layer), bytes_(bytes) {}
+
+  bool has(std::string_view rest) const { return source_.find(name(rest)) != nullptr; }
+
+  // A matrix [rows, cols], or a stack of `experts` of them.
+  Linear linear(std::string_view rest, int64_t rows, int64_t cols, int64_t experts = 1) {
+    const TensorInfo& info = source_.at(name(rest));
+    const bool vector = rows == 1 && info.shape.rank() == 1;  // [cols] may stand for [1, cols]
+    if (!vector && info.shape.rank() != (experts == 1 ? 2 : 3)) refuse(info, rows, cols, experts);
+    if (info.shape.cols() != cols || info.shape.rows() != rows * experts ||
+        info.shape.experts() != experts) {
+      refuse(info, rows, cols, experts);
+    }
+    require_codec(info);
+    Linear out{info.name, info.dtype, nullptr, rows, cols, experts};
+    out.data = load(info);
+    return out;
+  }
+
+  // A vector of `elements` floats, or with `cols` a table of rows of that many.
+  Vector vector(std::string_view rest, int64_t elements, int64_t cols = 0) {
+    const TensorInfo& info = source_.at(name(rest));
+    const bool fits =
+        cols == 0 ? info.shape.rank() == 1 : info.shape.rank() == 2 && info.shape.cols() == cols;
+    if (!fits || info.shape.elements() != elements) {
+      refuse(info, cols == 0 ? 1 : elements / cols, cols == 0 ? elements : cols, 1);
+    }
+    const codec::Codec& codec = require_codec(info);
+    std::vector<std::byte> stored(static_cast<size_t>(info.bytes()));
+    source_.read(info, stored);
+    Vector out(static_cast<size_t>(elements));
+    codec.decode(stored, out);
+    return out;
+  }
+
+ private:
+  std::string name(std::string_view rest) const {
+    return layer_ < 0 ? std::string(rest) : block_name(layer_, rest);
+  }
+
+  const std::byte* load(const TensorInfo& info) {
+    const auto size = static_cast<size_t>(info.bytes());
+    bytes_.push_back(std::make_unique_for_overwrite<std::byte[]>(size));
+    source_.read(info, {bytes_.back().get(), size});
+    return bytes_.back().get();
+  }
+
+  static const codec::Codec& require_codec(const TensorInfo& info) {
+    const codec::Codec* codec = codec::find_codec(info.dtype);
+    if (codec != nullptr) return *codec;
+    throw base::fail(ErrorKind::unsupported, "tensor '%s' has type %s, which is not supported",
+                     base::printable(info.name).c_str(),
+                     std::string(tensor::info(info.dtype).name).c_str());
+  }
+
+  [[noreturn]] static void refuse(const TensorInfo& info, int64_t rows, int64_t cols,
+                                  int64_t experts) {
+    std::vector<int64_t> expected{rows, cols};
+    if (experts > 1) expected.insert(expected.begin(), experts);
+    if (rows == 1) expected = {cols};
+    throw base::fail(ErrorKind::bad_input,
+                     "tensor '%s' has shape %s, but the configuration asks for %s",
+                     base::printable(info.name).c_str(), info.shape.str().c_str(),
+                     tensor::Shape(expected).str().c_str());
+  }
+
+  const tensor::TensorSource& source_;
+  int64_t layer_;
+  WeightBytes& bytes_;
+};
+
+AttentionWeights bind_attention(Binder& binder, const Config& c) {
+  AttentionWeights w;
+  w.q = binder.linear("attn_q.weight", 2 * c.query_width(), c.hidden);
+  w.k = binder.linear("attn_k.weight", c.kv_width(), c.hidden);
+  w.v = binder.linear("attn_v.weight", c.kv_width(), c.hidden);
+  w.output = binder.linear("attn_output.weight", c.hidden, c.query_width());
+  w.q_norm = binder.vector("attn_q_norm.weight", c.head_dim);
+  w.k_norm = binder.vector("attn_k_norm.weight", c.head_dim);
+  return w;
+}
+
+DeltaWeights bind_delta(Binder& binder, const Config& c) {
+  DeltaWeights w;
+  w.qkv = binder.linear("attn_qkv.weight", c.conv_channels(), c.hidden);
+  w.gate = binder.linear("attn_gate.weight", c.value_width(), c.hidden);
+  w.alpha = binder.linear("ssm_alpha.weight", c.value_heads, c.hidden);
+  w.beta = binder.linear("ssm_beta.weight", c.value_heads, c.hidden);
+  w.out = binder.linear("ssm_out.weight", c.hidden, c.value_width());
+  w.conv = binder.vector("ssm_conv1d.weight", c.conv_channels() * c.conv_taps, c.conv_taps);
+  w.a = binder.vector("ssm_a", c.value_heads);
+  w.dt = binder.vector("ssm_dt.bias", c.value_heads);
+  w.norm = binder.vector("ssm_norm.weight", c.value_dim);
+  return w;
+}
+
+MoeWeights bind_moe(Binder& binder, const Config& c) {
+  MoeWeights w;
+  w.router = binder.linear("ffn_gate_inp.weight", c.experts, c.hidden);
+  if (binder.has("ffn_gate_up_exps.weight")) {
+    w.gate_up = binder.linear("ffn_gate_up_exps.weight", 2 * c.expert_ffn, c.hidden, c.experts);
+  } else {
+    w.gate = binder.linear("ffn_gate_exps.weight", c.expert_ffn, c.hidden, c.experts);
+    w.up = binder.linear("ffn_up_exps.weight", c.expert_ffn, c.hidden, c.experts);
+  }
+  w.down = binder.linear("ffn_down_exps.weight", c.hidden, c.expert_ffn, c.experts);
+  w.shared_gate = binder.linear("ffn_gate_shexp.weight", c.shared_ffn, c.hidden);
+  w.shared_up = binder.linear("ffn_up_shexp.weight", c.shared_ffn, c.hidden);
+  w.shared_down = binder.linear("ffn_down_shexp.weight", c.hidden, c.shared_ffn);
+  w.shared_router = binder.linear("ffn_gate_inp_shexp.weight", 1, c.hidden);
+  return w;
+}
+
+}  // namespace
+
+BlockWeights bind_block(const tensor::TensorSource& source, const Config& config, int64_t layer,
+                        WeightBytes& bytes) {
+  Binder binder(source, layer, bytes);
+  BlockWeights w;
+  w.layer = layer;
+  if (layer < config.layers()) w.mixer = config.mixers[static_cast<size_t>(layer)];
+  w.attn_norm = binder.vector("attn_norm.weight", config.hidden);
+  w.post_attention_norm = binder.vector("post_attention_norm.weight", config.hidden);
+  if (w.mixer == Mixer::delta_net) {
+    w.delta = bind_delta(binder, config);
+  } else {
+    w.attention = bind_attention(binder, config);
+  }
+  w.moe = bind_moe(binder, config);
+  return w;
+}
+
+HeadWeights bind_head(const tensor::TensorSource& source, const Config& config,
+                      WeightBytes& bytes) {
+  Binder binder(source, -1, bytes);
+  HeadWeights w;
+  w.token_embd = binder.linear(kTokenEmbd, config.vocab, config.hidden);
+  w.output_norm = binder.vector(kOutputNorm, config.hidden);
+  w.output = w.token_embd;
+  if (binder.has(kOutput)) w.output = binder.linear(kOutput, config.vocab, config.hidden);
+  return w;
+}
+
+MtpWeights bind_mtp(const tensor::TensorSource& source, const Config& config, WeightBytes& bytes) {
+  CHECK(config.mtp_layers == 1);
+  Binder binder(source, config.layers(), bytes);
+  for (const std::string_view own :
+       {"nextn.embed_tokens.weight", "nextn.shared_head_head.weight"}) {
+    if (!binder.has(own)) continue;
+    throw base::fail(ErrorKind::unsupported,
+                     "tensor '%s': MTP blocks with their own embedding or head are not supported",
+                     block_name(config.layers(), own).c_str());
+  }
+  MtpWeights w;
+  w.eh_proj = binder.linear("nextn.eh_proj.weight", config.hidden, 2 * config.hidden);
+  w.enorm = binder.vector("nextn.enorm.weight", config.hidden);
+  w.hnorm = binder.vector("nextn.hnorm.weight", config.hidden);
+  constexpr std::string_view kHeadNorm = "nextn.shared_head_norm.weight";
+  w.head_norm = binder.has(kHeadNorm)
+                    ? binder.vector(kHeadNorm, config.hidden)
+                    : Binder(source, -1, bytes).vector(kOutputNorm, config.hidden);
+  w.block = bind_block(source, config, config.layers(), bytes);
+  return w;
+}
+
+}  // namespace karat::model
