@@ -66,7 +66,9 @@ struct Config {
 // (every dimension is bounded and consistent: heads divide, experts_used <= experts, ...).
 Config config_from_hf(const base::Json& config, std::string_view where);
 
-// The same from the metadata of a GGUF file of architecture qwen35moe.
+// The same from the metadata of a GGUF file of architecture qwen35moe. The vocabulary is the size of
+// the token list, or 0 if there is none: open_model() then takes it from token_embd.weight, and it
+// sets tied_embeddings if there is no output.weight.
 Config config_from_gguf(const format::Metadata& metadata, std::string_view where);
 
 }  // namespace karat::model
