@@ -1,4 +1,5 @@
-// Opens what the command line calls MODEL: an HF folder or a GGUF file (the first of several shards).
+// Opens what the command line calls MODEL: an HF folder or a GGUF file (the first of several
+// shards).
 #pragma once
 
 #include <memory>
@@ -24,7 +25,18 @@ struct OpenedModel {
   std::optional<format::Metadata> metadata;      // GGUF only: as in the file
 };
 
-// Reads configuration and tensor table, no weights. Errors name file and place.
+// Reads configuration and tensor table, no weights. Errors name file and place; paths of the wrong
+// kind (a file of a checkpoint, a folder without config.json, a pickle) get a hint. The shapes of a
+// GGUF file's tensors are checked against its metadata; which tensors are there is not.
 OpenedModel open_model(const std::string& path);
+
+// An HF folder before its tensors get canonical names: for make_hf_source and make_vision_source.
+struct HfCheckpoint {
+  Config config;  // as config.json says, whatever tensors there are
+  std::shared_ptr<const tensor::TensorSource> raw;
+  std::vector<std::string> files;  // of the tensors
+};
+// Errors as open_model's; {unsupported} for a checkpoint that is already quantized.
+HfCheckpoint open_hf_checkpoint(const std::string& folder);
 
 }  // namespace karat::model
