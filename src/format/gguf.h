@@ -1,7 +1,9 @@
 // GGUF files as tensors and metadata.
 #pragma once
 
+#include <cstdint>
 #include <string>
+#include <vector>
 
 #include "format/file_source.h"
 #include "format/metadata.h"
@@ -25,6 +27,8 @@ class GgufSource : public FileSource {
 
  private:
   void open_shards(const std::string& path, uint64_t count);
+  // Those of the file opened last.
+  void add_tensors(std::vector<tensor::TensorInfo> tensors, const std::vector<uint64_t>& offsets);
 
   Metadata metadata_;
   uint64_t alignment_ = 0;

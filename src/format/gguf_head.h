@@ -19,7 +19,7 @@ inline constexpr uint64_t kGgufAlignmentMax = 1u << 24;  // ours; the format has
 inline constexpr size_t kGgufNameMax = 63;               // GGML_MAX_NAME without its NUL
 inline constexpr int kGgufDimsMax = 4;                   // GGML_MAX_DIMS
 inline constexpr size_t kGgufKeyMax = 65535;             // GGUF specification
-inline constexpr uint64_t kGgufHeadBytesMax = uint64_t{1} << 29;  // ours; 35B files have 15 MB
+inline constexpr uint64_t kGgufHeadBytesMax = uint64_t{1} << 27;  // ours; 35B files have 15 MB
 
 struct GgufHead {
   uint32_t version = 3;
