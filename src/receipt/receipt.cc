@@ -1,0 +1,86 @@
+#include "receipt/receipt.h"
+
+#include <unistd.h>
+
+#include <array>
+
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/text.h"
+
+namespace karat::receipt {
+
+namespace {
+
+std::string file_name(const std::string& path) {
+  const size_t slash = path.find_last_of('/');
+  return slash == std::string::npos ? path : path.substr(slash + 1);
+}
+
+std::string host_name() {
+  std::array<char, 256> name{};
+  return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown";
+}
+
+base::Json input_json(const Input& input) {
+  base::Json json = base::Json::object();
+  json.set("name", input.name);
+  json.set("bytes", input.bytes);
+  json.set("sha256", input.sha256);
+  return json;
+}
+
+}  // namespace
+
+std::vector<Input> hash_inputs(const std::vector<std::string>& paths, base::ThreadPool& pool) {
+  std::vector<Input> inputs(paths.size());
+  pool.for_each(static_cast<int64_t>(paths.size()), [&](int64_t index, int) {
+    const std::string& path = paths[static_cast<size_t>(index)];
+    const uint64_t bytes = base::File(path).size();
+    inputs[static_cast<size_t>(index)] = {file_name(path), bytes, base::sha256_of_file(path)};
+  });
+  return inputs;
+}
+
+std::vector<std::pair<std::string, std::string>> metadata_entries(const Receipt& receipt) {
+  std::string inputs;
+  for (const Input& input : receipt.inputs) {
+    inputs += (inputs.empty() ? "" : "\n") + input.sha256 + " " + std::to_string(input.bytes) +
+              " " + base::printable(input.name);
+  }
+  std::vector<std::pair<std::string, std::string>> entries = {
+      {"karat.version", kVersion},
+      {"karat.verb", receipt.verb},
+      {"karat.inputs", inputs},
+      {"karat.options", receipt.options.dump()}};
+  std::string notes;
+  for (const auto& [key, text] : receipt.notes) {
+    notes += (notes.empty() ? "" : "\n") + key + ": " + text;
+  }
+  if (!notes.empty()) entries.emplace_back("karat.notes", notes);
+  return entries;
+}
+
+void write_receipt_file(const std::string& out, const Receipt& receipt, double seconds, int threads,
+                        const std::string& instruction_set) {
+  base::Json json = base::Json::object();
+  json.set("schema", 1);
+  json.set("version", kVersion);
+  json.set("verb", receipt.verb);
+  base::Json inputs = base::Json::array();
+  for (const Input& input : receipt.inputs) inputs.push(input_json(input));
+  json.set("inputs", std::move(inputs));
+  json.set("options", receipt.options);
+  base::Json notes = base::Json::object();
+  for (const auto& [key, text] : receipt.notes) notes.set(key, text);
+  json.set("notes", std::move(notes));
+  json.set("output",
+           input_json({file_name(out), base::File(out).size(), base::sha256_of_file(out)}));
+  json.set("seconds", seconds);
+  json.set("threads", threads);
+  json.set("host", host_name());
+  json.set("instruction_set", instruction_set);
+  base::write_file(out + ".receipt.json", json.dump(2) + "\n");
+}
+
+}  // namespace karat::receipt

@@ -1,0 +1,42 @@
+// What produced an artifact. The part inside the file holds only what determines its bytes (inputs'
+// hashes, options, version); times, host and threads go to OUT.receipt.json beside it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/json.h"
+#include "base/threads.h"
+
+namespace karat::receipt {
+
+inline constexpr const char* kVersion = "0.1.0";
+
+struct Input {
+  std::string name;  // file name without folders
+  uint64_t bytes = 0;
+  std::string sha256;
+};
+
+struct Receipt {
+  std::string verb;
+  std::vector<Input> inputs;
+  base::Json options = base::Json::object();               // only what determines the bytes
+  std::vector<std::pair<std::string, std::string>> notes;  // e.g. fallbacks taken
+};
+
+// Hashes the files, one per index in parallel; in the order given. Errors as base::File's.
+std::vector<Input> hash_inputs(const std::vector<std::string>& paths, base::ThreadPool& pool);
+
+// The receipt as string key-values for the artifact's metadata: karat.version, karat.verb,
+// karat.inputs ("sha256 bytes name" lines), karat.options (one-line JSON), karat.notes if any.
+std::vector<std::pair<std::string, std::string>> metadata_entries(const Receipt& receipt);
+
+// Writes OUT.receipt.json: the receipt, the output's bytes and SHA-256, seconds, threads, and the
+// machine's name and instruction set. The output must exist.
+void write_receipt_file(const std::string& out, const Receipt& receipt, double seconds, int threads,
+                        const std::string& instruction_set);
+
+}  // namespace karat::receipt

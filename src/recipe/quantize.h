@@ -1,0 +1,58 @@
+// Quantization of a whole model: a table of decisions, then one streaming pass that executes it.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/threads.h"
+#include "format/metadata.h"
+#include "recipe/mixture.h"
+#include "tensor/source.h"
+#include "tensor/statistics.h"
+
+namespace karat::recipe {
+
+struct TensorPlan {
+  size_t source_index = 0;  // into the source's tensors()
+  tensor::TensorInfo out;   // name, new type, shape
+  tensor::DType from = tensor::DType::f32;
+  const char* decided_by = "";
+  bool weighted = false;     // an importance entry covers it
+  int64_t cold_experts = 0;  // experts without a row in the statistics (their weights: see run)
+};
+
+struct QuantizePlan {
+  Preset preset;
+  std::vector<TensorPlan> tensors;     // in the order of the file
+  std::vector<std::string> uncovered;  // quantized tensors without importance, if one was given
+  uint64_t data_bytes = 0;             // sum of the tensors' bytes
+  int64_t elements = 0;
+  double bits_per_weight() const;
+};
+
+// Decides types and checks everything that can be checked without reading weights. Errors: {usage}
+// as decide_types, and for a source that is already quantized; {unsupported} naming a tensor whose
+// type has no codec; {bad_input} if the importance is of another model (unknown names or other
+// widths).
+QuantizePlan plan_quantize(const tensor::TensorSource& source, const model::Config& config,
+                           const Preset& preset, const MixtureOptions& options,
+                           const tensor::Importance* importance);
+
+// The metadata of the output: the input's, then general.quantization_version and general.file_type,
+// then `extra`, in the order llama-quantize writes them.
+format::Metadata quantized_metadata(format::Metadata input, const Preset& preset,
+                                    const format::Metadata& extra);
+
+// Executes the plan: parallel over row chunks, memory bounded by threads x chunk. The bytes written
+// do not depend on the number of threads. An expert without statistics is weighted by the mean over
+// its layer's other experts. Error{bad_input} names tensor, row and column of a NaN or infinity.
+void run_quantize(const tensor::TensorSource& source, const QuantizePlan& plan,
+                  const tensor::Importance* importance, const format::Metadata& metadata,
+                  const std::string& out, base::ThreadPool& pool);
+
+// Bytes the file will have.
+uint64_t quantized_file_bytes(const QuantizePlan& plan, const format::Metadata& metadata);
+
+}  // namespace karat::recipe
