@@ -165,7 +165,8 @@ QuantizePlan plan_quantize(const tensor::TensorSource& source, const model::Conf
                            const Preset& preset, const MixtureOptions& options,
                            const tensor::Importance* importance) {
   if (importance != nullptr) check_importance(source, *importance);
-  QuantizePlan plan{.preset = preset};
+  QuantizePlan plan;
+  plan.preset = preset;
   for (const TypeDecision& decision : decide_types(source, config, preset, options)) {
     plan.tensors.push_back(plan_tensor(source, decision, importance));
     const TensorPlan& tensor = plan.tensors.back();

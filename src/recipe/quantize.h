@@ -24,7 +24,7 @@ struct TensorPlan {
 };
 
 struct QuantizePlan {
-  Preset preset;
+  Preset preset = {};
   std::vector<TensorPlan> tensors;     // in the order of the file
   std::vector<std::string> uncovered;  // quantized tensors without importance, if one was given
   uint64_t data_bytes = 0;             // sum of the tensors' bytes

@@ -1,0 +1,37 @@
+// Text files -> one stream of token ids -> chunks, as llama-imatrix and llama-perplexity cut them.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "text/tokenizer.h"
+
+namespace karat::calib {
+
+struct Corpus {
+  std::vector<int32_t> tokens;  // all files' tokens, one after the other
+  int64_t chunk_size = 512;     // tokens per chunk
+  int64_t chunks = 0;           // whole chunks used; a remainder is dropped
+
+  // Tokens of chunk i, [chunk_size].
+  std::span<const int32_t> chunk(int64_t i) const {
+    return std::span(tokens).subspan(static_cast<size_t>(i * chunk_size),
+                                     static_cast<size_t>(chunk_size));
+  }
+};
+
+struct CorpusOptions {
+  int64_t chunk_size = 512;
+  int64_t chunks_max = -1;     // at most so many chunks; -1: all
+  int64_t tokens_max = -1;     // at most so many tokens, rounded down to whole chunks; -1: all
+  bool parse_special = false;  // "<|im_start|>" in a text is the token
+};
+
+// Each file is tokenized as a whole. Error{bad_input} naming the files if they give fewer than two
+// chunks, and for a file that is not text (NUL bytes, another format's magic).
+Corpus read_corpus(const std::vector<std::string>& files, const text::Tokenizer& tokenizer,
+                   const CorpusOptions& options);
+
+}  // namespace karat::calib

@@ -1,0 +1,143 @@
+#include "calib/importance.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/error.h"
+#include "base/interrupt.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "kernels/dispatch.h"
+#include "model/names.h"
+
+namespace karat::calib {
+
+using base::ErrorKind;
+using base::fail;
+using tensor::ImportanceEntry;
+
+namespace {
+
+ImportanceEntry& entry_for(tensor::Importance& importance, const model::LinearInput& input,
+                           int64_t experts) {
+  const auto [at, is_new] = importance.entries.try_emplace(std::string(input.weight));
+  ImportanceEntry& entry = at->second;
+  if (is_new) {
+    entry.cols = input.cols;
+    entry.mats = input.expert >= 0 ? experts : 1;
+    entry.in_sum2.resize(static_cast<size_t>(entry.cols * entry.mats));
+    entry.in_sum.resize(entry.in_sum2.size());
+    entry.counts.resize(static_cast<size_t>(entry.mats));
+  }
+  CHECK(entry.cols == input.cols);
+  return entry;
+}
+
+// Consecutive chunks as one batch of sequences.
+struct Batch {
+  std::vector<model::SequenceState> states;
+  std::vector<model::Segment> segments;
+  std::vector<model::RowOrigin> origins;
+};
+
+Batch make_batch(const model::Config& config, int64_t first, int64_t count, int64_t rows) {
+  Batch batch;
+  batch.states.assign(static_cast<size_t>(count), model::SequenceState(config));
+  for (int64_t i = 0; i < count; ++i) {
+    batch.segments.push_back({first + i, rows, &batch.states[static_cast<size_t>(i)]});
+    for (int64_t p = 0; p < rows; ++p) batch.origins.push_back({first + i, p});
+  }
+  return batch;
+}
+
+void see_output(ImportanceTap& tap, const float* hidden, const Batch& batch, int64_t cols) {
+  model::LinearInput input{};
+  input.weight = model::kOutput;
+  input.layer = -1;
+  input.rows = hidden;
+  input.count = static_cast<int64_t>(batch.origins.size());
+  input.cols = input.ld = cols;
+  input.origins = batch.origins;
+  tap.linear_input(input);
+}
+
+// The pairs (token p+1, hidden row p) of every chunk through the MTP block.
+void run_mtp(const exec::ResidentModel& model, const model::ForwardContext& context,
+             std::span<const int32_t> tokens, const std::vector<float>& hidden, Batch& batch,
+             int64_t chunk_size) {
+  const auto width = static_cast<size_t>(model.config().hidden);
+  std::vector<int32_t> next;
+  std::vector<float> rows;
+  for (model::Segment& segment : batch.segments) segment.rows = chunk_size - 1;
+  for (size_t i = 0; i < batch.segments.size(); ++i) {
+    const size_t begin = i * static_cast<size_t>(chunk_size),
+                 count = static_cast<size_t>(chunk_size - 1);
+    next.insert(next.end(), tokens.begin() + static_cast<int64_t>(begin) + 1,
+                tokens.begin() + static_cast<int64_t>(begin + count) + 1);
+    rows.insert(rows.end(), hidden.begin() + static_cast<int64_t>(begin * width),
+                hidden.begin() + static_cast<int64_t>((begin + count) * width));
+  }
+  std::vector<float> out(rows.size());
+  model::forward_mtp(context, *model.mtp(), model.head(), batch.segments, next, rows.data(),
+                     out.data());
+}
+
+}  // namespace
+
+void ImportanceTap::linear_input(const model::LinearInput& input) {
+  if (input.layer < 0 && !with_output_) return;
+  ImportanceEntry& entry = entry_for(importance_, input, experts_);
+  const int64_t mat = std::max<int64_t>(input.expert, 0);
+  double* sum2 = entry.in_sum2.data() + mat * entry.cols;
+  double* sum = entry.in_sum.data() + mat * entry.cols;
+  for (int64_t r = 0; r < input.count; ++r) {
+    const float* row = input.rows + r * input.ld;
+    for (int64_t c = 0; c < entry.cols; ++c) {
+      const double x = static_cast<double>(row[c]);
+      sum2[c] += x * x;
+      sum[c] += x;
+    }
+  }
+  entry.counts[static_cast<size_t>(mat)] += input.count;
+}
+
+void ImportanceTap::require_finite() const {
+  for (const auto& [name, entry] : importance_.entries) {
+    double total = 0;
+    for (const double value : entry.in_sum2) total += value;
+    if (!std::isfinite(total)) {
+      throw fail(ErrorKind::bad_input,
+                 "%s: its input holds NaN or infinity; the model's weights are damaged",
+                 base::printable(name).c_str());
+    }
+  }
+}
+
+tensor::Importance calibrate(const exec::ResidentModel& model, const Corpus& corpus,
+                             const CalibrateOptions& options, base::ThreadPool& pool) {
+  const model::Config& config = model.config();
+  ImportanceTap tap(config.experts, options.process_output);
+  const model::ForwardContext context{config, pool, kernels::table(), options.forward, &tap};
+  const int64_t size = corpus.chunk_size;
+  const int64_t per_batch = std::max<int64_t>(1, options.batch_tokens / size);
+  base::Progress progress("calibrate", "tokens", static_cast<double>(corpus.chunks * size));
+  for (int64_t first = 0; first < corpus.chunks; first += per_batch) {
+    base::stop_if_interrupted();
+    const int64_t count = std::min(per_batch, corpus.chunks - first);
+    const auto tokens =
+        std::span(corpus.tokens)
+            .subspan(static_cast<size_t>(first * size), static_cast<size_t>(count * size));
+    Batch batch = make_batch(config, first, count, size);
+    std::vector<float> hidden(tokens.size() * static_cast<size_t>(config.hidden));
+    model.forward(context, batch.segments, tokens, hidden.data());
+    if (options.process_output) see_output(tap, hidden.data(), batch, config.hidden);
+    if (model.mtp() != nullptr) run_mtp(model, context, tokens, hidden, batch, size);
+    tap.require_finite();
+    progress.add(static_cast<double>(tokens.size()));
+  }
+  tap.importance().chunk_count = static_cast<uint32_t>(corpus.chunks);
+  tap.importance().chunk_size = static_cast<uint32_t>(size);
+  return std::move(tap.importance());
+}
+
+}  // namespace karat::calib

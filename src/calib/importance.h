@@ -1,0 +1,45 @@
+// Importance statistics ("imatrix"): per linear layer, column and expert the sums of x^2 and x over
+// the rows that reach it (llama-imatrix's collection rules, gguf.md section 5.3; sums in double).
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "base/threads.h"
+#include "calib/corpus.h"
+#include "exec/resident.h"
+#include "model/tap.h"
+#include "tensor/statistics.h"
+
+namespace karat::calib {
+
+// Adds up what passes. Rows are added in the order in which they come, so the sums depend on
+// neither threads nor batch sizes.
+class ImportanceTap : public model::Tap {
+ public:
+  // `experts`: matrices in an expert tensor. `with_output`: collect output.weight too.
+  ImportanceTap(int64_t experts, bool with_output) : experts_(experts), with_output_(with_output) {}
+  void linear_input(const model::LinearInput& input) override;
+
+  // Error{bad_input} naming the layer if a sum is not finite ("after chunk N" is the caller's).
+  void require_finite() const;
+  tensor::Importance& importance() { return importance_; }
+
+ private:
+  int64_t experts_;
+  bool with_output_;
+  tensor::Importance importance_;
+};
+
+struct CalibrateOptions {
+  bool process_output = false;  // also the input of output.weight
+  int64_t batch_tokens = 2048;  // tokens per forward pass (whole chunks, at least one)
+  model::ForwardOptions forward;
+};
+
+// Runs every chunk of the corpus from an empty state through the trunk and, if the model has one,
+// the MTP block (which sees chunk_size - 1 rows per chunk). `datasets` are left to the caller.
+tensor::Importance calibrate(const exec::ResidentModel& model, const Corpus& corpus,
+                             const CalibrateOptions& options, base::ThreadPool& pool);
+
+}  // namespace karat::calib

@@ -1,0 +1,205 @@
+#include "eval/divergence.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/error.h"
+#include "base/log.h"
+
+namespace karat::eval {
+
+namespace {
+
+constexpr double kTailLogProb = -16;
+
+size_t first_maximum(std::span<const float> row) {
+  return static_cast<size_t>(std::max_element(row.begin(), row.end()) - row.begin());
+}
+
+// The shared core: `shift` makes the reference row log-probabilities.
+TokenDivergence compare(std::span<const float> q, std::span<const float> reference, double shift,
+                        int32_t target, bool skip_tail) {
+  CHECK(q.size() == reference.size());
+  const double q_norm = log_sum_exp(q);
+  TokenDivergence token;
+  for (size_t i = 0; i < q.size(); ++i) {
+    const double log_p = static_cast<double>(reference[i]) - shift;
+    if (skip_tail && log_p <= kTailLogProb) continue;
+    const double log_q = static_cast<double>(q[i]) - q_norm;
+    token.kld += std::exp(log_p) * (log_p - log_q);
+  }
+  const auto t = static_cast<size_t>(target);
+  token.nll = q_norm - static_cast<double>(q[t]);
+  token.nll_base = shift - static_cast<double>(reference[t]);
+  token.p = std::exp(-token.nll);
+  token.p_base = std::exp(-token.nll_base);
+  token.same_top = first_maximum(q) == first_maximum(reference);
+  return token;
+}
+
+template <class Get>
+std::vector<double> column(const std::vector<TokenDivergence>& tokens, Get get) {
+  std::vector<double> values;
+  values.reserve(tokens.size());
+  for (const TokenDivergence& token : tokens) values.push_back(get(token));
+  return values;
+}
+
+std::vector<std::pair<double, double>> percentiles(std::vector<double> values,
+                                                   std::initializer_list<double> percents) {
+  std::sort(values.begin(), values.end());
+  std::vector<std::pair<double, double>> out;
+  for (const double percent : percents)
+    out.emplace_back(percent, percentile(values, percent / 100));
+  return out;
+}
+
+void add_perplexities(const std::vector<TokenDivergence>& tokens, DivergenceResult& result) {
+  const auto nll = column(tokens, [](const auto& t) { return t.nll; });
+  const auto base = column(tokens, [](const auto& t) { return t.nll_base; });
+  const Estimate q = mean_of(nll), p = mean_of(base);
+  const double covariance = covariance_of_means(nll, base);
+  result.ppl = {std::exp(q.value), std::exp(q.value) * q.error};
+  result.ppl_base = {std::exp(p.value), std::exp(p.value) * p.error};
+  const double product = q.error * p.error;
+  result.correlation = product > 0 ? covariance / product : 1;
+  const auto combined = [&](double a, double b, double cross) {
+    return std::sqrt(std::max(0.0, a * a + b * b - 2 * cross));
+  };
+  result.ln_ratio = {q.value - p.value, combined(q.error, p.error, covariance)};
+  const double ratio = std::exp(result.ln_ratio.value);
+  result.ratio = {ratio, ratio * result.ln_ratio.error};
+  result.difference = {result.ppl.value - result.ppl_base.value,
+                       combined(result.ppl.error, result.ppl_base.error,
+                                result.ppl.value * result.ppl_base.value * covariance)};
+}
+
+void add_delta_p(const std::vector<TokenDivergence>& tokens, DivergenceResult& result) {
+  const auto delta = column(tokens, [](const auto& t) { return t.p - t.p_base; });
+  auto squares = delta;
+  for (double& x : squares) x *= x;
+  result.delta_p = mean_of(delta);
+  const Estimate mean_square = mean_of(squares);
+  const double rms = std::sqrt(mean_square.value);
+  result.rms_delta_p = {rms, rms > 0 ? 0.5 / rms * mean_square.error : 0};
+  result.delta_p_percentiles =
+      percentiles(delta, {100, 99.9, 99, 95, 90, 75, 50, 25, 10, 5, 1, 0.1, 0});
+}
+
+void add_kld(const std::vector<TokenDivergence>& tokens, uint64_t seed, DivergenceResult& result) {
+  const auto kld = column(tokens, [](const auto& t) { return t.kld; });
+  result.kld = mean_of(kld);
+  result.kld_percentiles = percentiles(kld, {100, 99.9, 99, 95, 90, 50, 10, 5, 1, 0.1, 0});
+  const auto per_chunk = static_cast<size_t>(result.tokens / result.chunks);
+  result.chunk_kld.assign(static_cast<size_t>(result.chunks), 0);
+  for (size_t i = 0; i < kld.size(); ++i) {
+    result.chunk_kld[i / per_chunk] += kld[i] / static_cast<double>(per_chunk);
+  }
+  result.kld_interval = bootstrap(result.chunks, seed, [&](std::span<const int64_t> drawn) {
+    double sum = 0;
+    for (const int64_t chunk : drawn) sum += result.chunk_kld[static_cast<size_t>(chunk)];
+    return sum / static_cast<double>(drawn.size());
+  });
+}
+
+// Runs the model over the chunks; compare_row(chunk, i, logits row) fills tokens[chunk*scored + i].
+template <class Prepare, class CompareRow>
+std::vector<TokenDivergence> walk(const exec::ResidentModel& model, const Chunks& chunks,
+                                  const ScoreOptions& options, base::ThreadPool& pool,
+                                  Prepare prepare, CompareRow compare_row) {
+  const int64_t scored = chunks.scored(), vocab = model.config().vocab;
+  std::vector<TokenDivergence> tokens(static_cast<size_t>(chunks.count * scored));
+  Scorer scorer(model, chunks, options, pool);
+  base::Progress progress("eval", "tokens", static_cast<double>(chunks.count * chunks.n_ctx));
+  for (int64_t first = 0; first < chunks.count; first += scorer.chunks_per_batch()) {
+    const int64_t count = std::min(scorer.chunks_per_batch(), chunks.count - first);
+    scorer.run(first, count);
+    for (int64_t chunk = first; chunk < first + count; ++chunk) {
+      prepare(first, count, chunk);
+      const float* logits = scorer.logits(chunk);
+      pool.for_each(scored, [&](int64_t i, int worker) {
+        const std::span row(logits + i * vocab, static_cast<size_t>(vocab));
+        tokens[static_cast<size_t>(chunk * scored + i)] = compare_row(chunk, i, row, worker);
+      });
+      progress.add(static_cast<double>(chunks.n_ctx));
+    }
+  }
+  return tokens;
+}
+
+void require_same_vocabulary(int64_t model, int64_t reference) {
+  if (model == reference) return;
+  throw base::fail(
+      base::ErrorKind::bad_input,
+      "the model has a vocabulary of %lld, the reference of %lld; they cannot be compared",
+      static_cast<long long>(model), static_cast<long long>(reference));
+}
+
+}  // namespace
+
+TokenDivergence compare_rows(std::span<const float> q, std::span<const float> reference,
+                             int32_t target, bool skip_tail) {
+  return compare(q, reference, log_sum_exp(reference), target, skip_tail);
+}
+
+DivergenceResult summarize_divergence(const std::vector<TokenDivergence>& tokens, int64_t chunks,
+                                      uint64_t seed) {
+  CHECK(!tokens.empty() && chunks >= 1);
+  DivergenceResult result;
+  result.chunks = chunks;
+  result.tokens = static_cast<int64_t>(tokens.size());
+  add_perplexities(tokens, result);
+  add_kld(tokens, seed, result);
+  add_delta_p(tokens, result);
+  const double n = static_cast<double>(tokens.size());
+  const double same =
+      static_cast<double>(std::count_if(tokens.begin(), tokens.end(),
+                                        [](const TokenDivergence& t) { return t.same_top; })) /
+      n;
+  result.same_top = {same, n > 1 ? std::sqrt(same * (1 - same) / (n - 1)) : 0};
+  return result;
+}
+
+DivergenceResult measure_divergence(const exec::ResidentModel& model, const LogitsReader& base,
+                                    const ScoreOptions& options, int64_t chunks_max, uint64_t seed,
+                                    base::ThreadPool& pool) {
+  const LogitsHeader& header = base.header();
+  require_same_vocabulary(model.config().vocab, header.n_vocab);
+  Chunks chunks{header.tokens, header.n_ctx, header.n_chunk};
+  if (chunks_max >= 0) chunks.count = std::min(chunks.count, chunks_max);
+  chunks.tokens = chunks.tokens.first(static_cast<size_t>(chunks.count * chunks.n_ctx));
+  std::vector<std::vector<float>> rows(static_cast<size_t>(pool.size()),
+                                       std::vector<float>(static_cast<size_t>(header.n_vocab)));
+  const auto tokens = walk(
+      model, chunks, options, pool, [](int64_t, int64_t, int64_t) {},
+      [&](int64_t chunk, int64_t i, std::span<const float> row, int worker) {
+        std::vector<float>& reference = rows[static_cast<size_t>(worker)];
+        base.read_row(chunk * chunks.scored() + i, reference);
+        return compare(row, reference, 0, chunks.target(chunk, i), true);
+      });
+  return summarize_divergence(tokens, chunks.count, seed);
+}
+
+DivergenceResult measure_divergence(const exec::ResidentModel& model, const ScoreOptions& options,
+                                    const exec::ResidentModel& reference,
+                                    const ScoreOptions& reference_options, const Chunks& chunks,
+                                    uint64_t seed, base::ThreadPool& pool) {
+  const int64_t vocab = reference.config().vocab;
+  require_same_vocabulary(model.config().vocab, vocab);
+  Scorer base_scorer(reference, chunks, reference_options, pool);
+  CHECK(options.batch_tokens == reference_options.batch_tokens);
+  const float* base_logits = nullptr;
+  const auto tokens = walk(
+      model, chunks, options, pool,
+      [&](int64_t first, int64_t count, int64_t chunk) {
+        if (chunk == first) base_scorer.run(first, count);
+        base_logits = base_scorer.logits(chunk);
+      },
+      [&](int64_t chunk, int64_t i, std::span<const float> row, int) {
+        const std::span base(base_logits + i * vocab, static_cast<size_t>(vocab));
+        return compare_rows(row, base, chunks.target(chunk, i), false);
+      });
+  return summarize_divergence(tokens, chunks.count, seed);
+}
+
+}  // namespace karat::eval

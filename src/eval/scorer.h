@@ -1,0 +1,64 @@
+// Runs a corpus through a model as llama-perplexity does: every chunk from an empty state, the
+// logits of the second half (but the last position) scored against the tokens that follow.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "base/threads.h"
+#include "eval/logits_file.h"
+#include "exec/resident.h"
+
+namespace karat::eval {
+
+// The tokens of an evaluation: [chunks * n_ctx].
+struct Chunks {
+  std::span<const int32_t> tokens;
+  int64_t n_ctx = 512;
+  int64_t count = 0;
+
+  int64_t scored() const { return scored_per_chunk(n_ctx); }
+  int64_t first_scored() const { return n_ctx / 2; }
+  // The token that scored row i of a chunk has to predict.
+  int32_t target(int64_t chunk, int64_t i) const {
+    return tokens[static_cast<size_t>(chunk * n_ctx + first_scored() + i + 1)];
+  }
+};
+
+struct ScoreOptions {
+  int64_t batch_tokens = 2048;  // tokens per forward pass (whole chunks, at least one)
+  model::ForwardOptions forward;
+};
+
+// Hands the logits of chunk after chunk to `sink`: logits [chunks.scored(), vocab]. The sink runs
+// on the calling thread. Error{bad_input} if a token is not in the model's vocabulary.
+using LogitsSink = std::function<void(int64_t chunk, const float* logits)>;
+
+// One model's passes over the chunks, made one batch at a time so that two models can go in step.
+class Scorer {
+ public:
+  Scorer(const exec::ResidentModel& model, const Chunks& chunks, const ScoreOptions& options,
+         base::ThreadPool& pool);
+  // Runs chunks [first, first + count), count <= chunks_per_batch().
+  void run(int64_t first, int64_t count);
+  int64_t chunks_per_batch() const { return per_batch_; }
+  // Logits [scored, vocab] of a chunk of the last run(); valid until the next call.
+  const float* logits(int64_t chunk);
+
+ private:
+  const exec::ResidentModel& model_;
+  Chunks chunks_;
+  ScoreOptions options_;
+  base::ThreadPool& pool_;
+  int64_t per_batch_;
+  int64_t first_ = 0;
+  std::vector<float> hidden_;  // [count * n_ctx, H]
+  std::vector<float> logits_;
+};
+
+// Log of the sum of exp over a row, in double: with it, log p_i = logit_i - log_sum_exp.
+double log_sum_exp(std::span<const float> logits);
+
+}  // namespace karat::eval
