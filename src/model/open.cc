@@ -11,7 +11,6 @@
 #include "base/text.h"
 #include "format/safetensors.h"
 #include "model/hf_names.h"
-#include "model/hf_source.h"
 #include "model/names.h"
 
 namespace karat::model {
@@ -125,12 +124,13 @@ void read_hf_text(OpenedModel& model) {
   model.chat_template = read_template(model.path, model.files);
 }
 
-OpenedModel open_hf(const std::string& folder) {
+OpenedModel open_hf(const std::string& folder, const HfOptions& options) {
   HfCheckpoint checkpoint = open_hf_checkpoint(folder);
   OpenedModel model;
   model.path = folder;
   model.config = std::move(checkpoint.config);
-  model.source = make_hf_source(checkpoint.raw, model.config, folder);
+  model.source = make_hf_source(checkpoint.raw, model.config, folder, options);
+  model.raw = std::move(checkpoint.raw);
   model.files.push_back(folder + "/config.json");
   read_hf_text(model);
   model.files.insert(model.files.end(), checkpoint.files.begin(), checkpoint.files.end());
@@ -240,8 +240,8 @@ HfCheckpoint open_hf_checkpoint(const std::string& folder) {
   return out;
 }
 
-OpenedModel open_model(const std::string& path) {
-  if (base::is_directory(path)) return open_hf(path);
+OpenedModel open_model(const std::string& path, const HfOptions& options) {
+  if (base::is_directory(path)) return open_hf(path, options);
   if (is_pickle(path)) {
     throw fail(ErrorKind::unsupported,
                "%s: a pickle can run code and is never opened; convert the checkpoint to "
