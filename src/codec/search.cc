@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "codec/half.h"
 #include "codec/lanes.h"
@@ -14,12 +15,28 @@ struct Moments {
   double w = 0, wx = 0, wl = 0, wll = 0, wxl = 0;
 };
 
+struct IntegerRange {
+  int below;
+  int above;
+};
+
 // How far a search looks, in units of the stored integers, and how often it starts over.
-constexpr int kFirstRadius = 5;
-constexpr int kNextRadius = 2;
+constexpr IntegerRange kFirstRange = {-8, 4};
+constexpr IntegerRange kNextRange = {-2, 2};
+constexpr float kNearby = 2.0F;
+constexpr int kFanLow = -9;
+constexpr int kFanHigh = 9;
+constexpr float kFanStep = 0.1F;
+constexpr IntegerRange kSymmetricFirst = {-11, 5};
+constexpr IntegerRange kSymmetricNext = {-2, 2};
 constexpr int kRounds = 4;
-constexpr std::array kAffineTops = {1.0F, 0.97F, 0.94F};
-constexpr std::array kSymmetricTops = {1.0F, 0.985F, 0.97F};
+// Two kinds of blocks depend so much on a lucky d that they get many more starts: those that are
+// representable but for the rounding of d (an error below this share of sum(w x^2)), and those
+// where a sub-block beside an outlier is left with a scale of a few units.
+constexpr double kNearlyExact = 1e-6;
+constexpr float kCoarseInteger = 4;
+constexpr std::array kAffineTops = {1.0F, 0.985F, 0.97F, 0.95F};
+constexpr std::array kSymmetricTops = {1.0F, 0.97F};
 constexpr std::array kSingleFan = {-3.0F, -2.0F, -1.0F, -0.75F, -0.5F, -0.25F,
                                    0.0F,  0.25F, 0.5F,  0.75F,  1.0F,  2.0F};
 
@@ -100,6 +117,14 @@ float max_abs(const float* x, int n) {
   return largest;
 }
 
+double energy(const BlockProblem& p) {
+  double sum = 0;
+  for (int i = 0; i < p.subs * p.sub_elems; ++i) {
+    sum += static_cast<double>(p.w[i]) * static_cast<double>(p.x[i]) * static_cast<double>(p.x[i]);
+  }
+  return sum;
+}
+
 // A half that is never zero: a block scale of zero would erase the block.
 float positive_half(double value) {
   const float rounded = f16_to_f32(f32_to_f16(std::min(static_cast<float>(value), kF16Max)));
@@ -129,10 +154,13 @@ class AffineSearch {
   const float* x(int s) const { return p_.x + s * p_.sub_elems; }
   const float* w(int s) const { return p_.w + s * p_.sub_elems; }
   Affine fit_sub_block(int s) const;
-  void search_integers(State& state, int s, Affine near, int radius) const;
-  void search_all(State& state, int radius) const;
+  float try_pair(State& state, int s, float scale, float min) const;
+  void search_integers(State& state, int s, Affine near, IntegerRange range) const;
+  void search_all(State& state) const;
   bool refit_block_scales(State& state) const;
-  State descend(float d, float dmin) const;
+  State start(float d, float dmin, double bound) const;
+  void descend(State& state) const;
+  bool has_coarse_integer(const State& state) const;
 
   BlockProblem p_;
   CodeRange codes_;
@@ -140,7 +168,7 @@ class AffineSearch {
   std::array<Affine, kSubBlocksMax> fits_{};
 };
 
-// The reference's fan of 37 steps around (max - min) / code_max, least squares for each rounding.
+// Least squares for a fan of roundings around (max - min) / code_max, as the reference's.
 Affine AffineSearch::fit_sub_block(int s) const {
   float low = 0;
   float high = x(s)[0];
@@ -150,8 +178,8 @@ Affine AffineSearch::fit_sub_block(int s) const {
   }
   if (high <= low) return {0, -low};
   AffineFit best{{(high - low) / codes_.high, -low}, -1};
-  for (int t = -18; t <= 18; ++t) {
-    const float inverse = (codes_.high + 0.05F * static_cast<float>(t)) / (high - low);
+  for (int t = kFanLow; t <= kFanHigh; ++t) {
+    const float inverse = (codes_.high + kFanStep * static_cast<float>(t)) / (high - low);
     const Moments m = code_moments(x(s), w(s), p_.sub_elems, inverse, best.grid.offset, codes_);
     const AffineFit fit = fit_affine(m);
     if (fit.gain > best.gain && fit.grid.step > 0) best = fit;
@@ -159,37 +187,45 @@ Affine AffineSearch::fit_sub_block(int s) const {
   return best.grid;
 }
 
+float AffineSearch::try_pair(State& state, int s, float scale, float min) const {
+  min = std::clamp(min, 0.0F, integer_max_);
+  const float error =
+      nearest_error(x(s), w(s), p_.sub_elems, {state.d * scale, state.dmin * min}, codes_);
+  const size_t i = static_cast<size_t>(s);
+  if (error < state.error[i]) {
+    state.error[i] = error;
+    state.scale[i] = scale;
+    state.min[i] = min;
+  }
+  return error;
+}
+
 // The best stored pair along the valley through `near`: a larger step wants a larger offset, so for
-// each scale the mins around the one that keeps the weighted mean.
-void AffineSearch::search_integers(State& state, int s, Affine near, int radius) const {
+// each scale the mins around the one that keeps the weighted mean; the neighbours only where the
+// middle comes close to the best so far.
+void AffineSearch::search_integers(State& state, int s, Affine near, IntegerRange range) const {
   const float centre = std::clamp(round_even(near.step / state.d), 0.0F, integer_max_);
   const float inverse = near.step > 0 ? 1.0F / near.step : 0.0F;
   const Moments m = code_moments(x(s), w(s), p_.sub_elems, inverse, near.offset, codes_);
   const float mean_code = static_cast<float>(m.wl / m.w);
   const float mean_value = static_cast<float>(m.wx / m.w);
-  for (int a = -radius; a <= radius; ++a) {
+  for (int a = range.below; a <= range.above; ++a) {
     const float scale = centre + static_cast<float>(a);
     if (scale < 0 || scale > integer_max_) continue;
     const float step = state.d * scale;
     const float middle = round_even((step * mean_code - mean_value) / state.dmin);
-    for (int b = -1; b <= 1; ++b) {
-      const float min = std::clamp(middle + static_cast<float>(b), 0.0F, integer_max_);
-      const float error = nearest_error(x(s), w(s), p_.sub_elems, {step, state.dmin * min}, codes_);
-      const size_t i = static_cast<size_t>(s);
-      if (error < state.error[i]) {
-        state.error[i] = error;
-        state.scale[i] = scale;
-        state.min[i] = min;
-      }
-    }
+    const float error = try_pair(state, s, scale, middle);
+    if (error > kNearby * state.error[static_cast<size_t>(s)]) continue;
+    try_pair(state, s, scale, middle - 1);
+    try_pair(state, s, scale, middle + 1);
   }
 }
 
-void AffineSearch::search_all(State& state, int radius) const {
+void AffineSearch::search_all(State& state) const {
   state.total = 0;
   for (int s = 0; s < p_.subs; ++s) {
     const size_t i = static_cast<size_t>(s);
-    search_integers(state, s, {state.d * state.scale[i], state.dmin * state.min[i]}, radius);
+    search_integers(state, s, {state.d * state.scale[i], state.dmin * state.min[i]}, kNextRange);
     state.total += static_cast<double>(state.error[i]);
   }
 }
@@ -233,7 +269,7 @@ bool AffineSearch::refit_block_scales(State& state) const {
   return true;
 }
 
-AffineSearch::State AffineSearch::descend(float d, float dmin) const {
+AffineSearch::State AffineSearch::start(float d, float dmin, double bound) const {
   State state;
   state.d = d;
   state.dmin = dmin;
@@ -243,17 +279,28 @@ AffineSearch::State AffineSearch::descend(float d, float dmin) const {
     state.min[i] = std::clamp(round_even(fits_[i].offset / dmin), 0.0F, integer_max_);
     state.error[i] =
         nearest_error(x(s), w(s), p_.sub_elems, {d * state.scale[i], dmin * state.min[i]}, codes_);
-    search_integers(state, s, fits_[i], kFirstRadius);
+    search_integers(state, s, fits_[i], kFirstRange);
     state.total += static_cast<double>(state.error[i]);
+    if (state.total >= bound) break;
   }
+  return state;
+}
+
+void AffineSearch::descend(State& state) const {
   for (int round = 0; round < kRounds; ++round) {
     State next = state;
     if (!refit_block_scales(next)) break;
-    search_all(next, kNextRadius);
+    search_all(next);
     if (next.total >= state.total) break;
     state = next;
   }
-  return state;
+}
+
+bool AffineSearch::has_coarse_integer(const State& state) const {
+  for (size_t s = 0; s < static_cast<size_t>(p_.subs); ++s) {
+    if (fits_[s].step > 0 && state.scale[s] < kCoarseInteger) return true;
+  }
+  return false;
 }
 
 Grid AffineSearch::run() {
@@ -266,11 +313,17 @@ Grid AffineSearch::run() {
     offset_max = std::max(offset_max, fit.offset);
   }
   State best;
-  for (const float top : kAffineTops) {
-    const double top_integer = static_cast<double>(std::round(integer_max_ * top));
-    const State state = descend(positive_half(static_cast<double>(step_max) / top_integer),
-                                positive_half(static_cast<double>(offset_max) / top_integer));
-    if (best.d == 0 || state.total < best.total) best = state;
+  best.total = std::numeric_limits<double>::infinity();
+  const auto start_from = [&](float top) {
+    const State state = start(positive_half(static_cast<double>(step_max / top)),
+                              positive_half(static_cast<double>(offset_max / top)), best.total);
+    if (state.total < best.total) best = state;
+  };
+  for (const float top : kAffineTops) start_from(integer_max_ * top);
+  descend(best);
+  if (best.total < kNearlyExact * energy(p_) || has_coarse_integer(best)) {
+    for (float top = integer_max_; top > integer_max_ / 2; top -= 0.5F) start_from(top);
+    descend(best);
   }
   Grid grid;
   grid.d = f32_to_f16(best.d);
@@ -305,9 +358,11 @@ class SymmetricSearch {
   const float* x(int s) const { return p_.x + s * p_.sub_elems; }
   const float* w(int s) const { return p_.w + s * p_.sub_elems; }
   void try_scale(State& state, int s, float scale) const;
-  void search_integers(State& state, int s, float centre, int radius) const;
+  void search_integers(State& state, int s, float centre, IntegerRange range) const;
   double refit_d(const State& state) const;
-  State descend(float d) const;
+  State start(float d, double bound) const;
+  void descend(State& state) const;
+  bool has_coarse_integer(const State& state) const;
 
   BlockProblem p_;
   CodeRange codes_;
@@ -325,8 +380,8 @@ void SymmetricSearch::try_scale(State& state, int s, float scale) const {
 }
 
 // Both orientations: a negative scale gives positive values the extra code.
-void SymmetricSearch::search_integers(State& state, int s, float centre, int radius) const {
-  for (int a = -radius; a <= radius; ++a) {
+void SymmetricSearch::search_integers(State& state, int s, float centre, IntegerRange range) const {
+  for (int a = range.below; a <= range.above; ++a) {
     const float scale = centre + static_cast<float>(a);
     try_scale(state, s, scale);
     try_scale(state, s, -scale);
@@ -347,16 +402,21 @@ double SymmetricSearch::refit_d(const State& state) const {
   return aa > 0 ? xa / aa : 0;
 }
 
-SymmetricSearch::State SymmetricSearch::descend(float d) const {
+SymmetricSearch::State SymmetricSearch::start(float d, double bound) const {
   State state;
   state.d = d;
   for (int s = 0; s < p_.subs; ++s) {
     const size_t i = static_cast<size_t>(s);
     state.error[i] = nearest_error(x(s), w(s), p_.sub_elems, {0, 0}, codes_);
     const float centre = round_even(max_abs(x(s), p_.sub_elems) / (-codes_.low * d));
-    search_integers(state, s, std::min(centre, integer_bound_), kFirstRadius);
+    search_integers(state, s, std::min(centre, integer_bound_), kSymmetricFirst);
     state.total += static_cast<double>(state.error[i]);
+    if (state.total >= bound) break;
   }
+  return state;
+}
+
+void SymmetricSearch::descend(State& state) const {
   for (int round = 0; round < kRounds; ++round) {
     State next = state;
     const double refit = refit_d(state);
@@ -366,22 +426,36 @@ SymmetricSearch::State SymmetricSearch::descend(float d) const {
     for (int s = 0; s < p_.subs; ++s) {
       const size_t i = static_cast<size_t>(s);
       next.error[i] = nearest_error(x(s), w(s), p_.sub_elems, {next.d * next.scale[i], 0}, codes_);
-      search_integers(next, s, std::fabs(next.scale[i]), kNextRadius);
+      search_integers(next, s, std::fabs(next.scale[i]), kSymmetricNext);
       next.total += static_cast<double>(next.error[i]);
     }
     if (next.total >= state.total) break;
     state = next;
   }
-  return state;
+}
+
+bool SymmetricSearch::has_coarse_integer(const State& state) const {
+  for (int s = 0; s < p_.subs; ++s) {
+    const bool empty = max_abs(x(s), p_.sub_elems) == 0;
+    if (!empty && std::fabs(state.scale[static_cast<size_t>(s)]) < kCoarseInteger) return true;
+  }
+  return false;
 }
 
 Grid SymmetricSearch::run() {
   const float largest = max_abs(p_.x, p_.subs * p_.sub_elems);
   const double unit = static_cast<double>(largest) / static_cast<double>(-codes_.low);
   State best;
-  for (const float top : kSymmetricTops) {
-    const State state = descend(positive_half(unit / static_cast<double>(top * integer_bound_)));
-    if (best.d == 0 || state.total < best.total) best = state;
+  best.total = std::numeric_limits<double>::infinity();
+  const auto start_from = [&](float top) {
+    const State state = start(positive_half(unit / static_cast<double>(top)), best.total);
+    if (state.total < best.total) best = state;
+  };
+  for (const float top : kSymmetricTops) start_from(integer_bound_ * top);
+  descend(best);
+  if (best.total < kNearlyExact * energy(p_) || has_coarse_integer(best)) {
+    for (float top = integer_bound_; top > integer_bound_ / 2; top -= 1) start_from(top);
+    descend(best);
   }
   Grid grid;
   grid.d = f32_to_f16(best.d);

@@ -14,7 +14,8 @@ float mean_square(const float* x, size_t n) {
   return static_cast<float>(sum / static_cast<double>(n));
 }
 
-void weigh_by_magnitude(const float* x, const float* importance, size_t n, float* w) {
+// w holds the conditioned importances if `weighted`, and is replaced.
+void weigh_by_magnitude(const float* x, bool weighted, size_t n, float* w) {
   constexpr size_t kBlock = 256;
   constexpr size_t kSub = 32;
   for (size_t begin = 0; begin < n; begin += kBlock) {
@@ -22,8 +23,7 @@ void weigh_by_magnitude(const float* x, const float* importance, size_t n, float
     for (size_t i = begin; i < begin + kBlock; i += kSub) {
       const float average = std::sqrt(mean_square(x + i, kSub));
       for (size_t k = i; k < i + kSub; ++k) {
-        w[k] = importance != nullptr ? importance[k] * std::sqrt(variance + x[k] * x[k])
-                                     : average + std::fabs(x[k]);
+        w[k] = weighted ? w[k] * std::sqrt(variance + x[k] * x[k]) : average + std::fabs(x[k]);
       }
     }
   }
@@ -37,8 +37,10 @@ void weigh(WeightRule rule, std::span<const float> x, std::span<const float> imp
   CHECK(importance.empty() || importance.size() == x.size());
   if (rule == WeightRule::magnitude) {
     CHECK(x.size() % 256 == 0);
-    weigh_by_magnitude(x.data(), importance.empty() ? nullptr : importance.data(), x.size(),
-                       w.data());
+    if (!importance.empty()) {
+      condition_weights(importance.data(), static_cast<int>(importance.size()), w.data());
+    }
+    weigh_by_magnitude(x.data(), !importance.empty(), x.size(), w.data());
   } else if (importance.empty()) {
     std::fill(w.begin(), w.end(), 1.0F);
   } else {

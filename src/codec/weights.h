@@ -12,8 +12,8 @@ namespace karat::codec {
 enum class WeightRule {
   // q, or 1 without importance.
   importance,
-  // With importance q * sqrt(2 * mean(x^2) + x^2), the mean over 256 elements; without it
-  // sqrt(mean(x^2)) + |x|, the mean over 32.
+  // With importance q * sqrt(2 * mean(x^2) + x^2), the mean over 256 elements and q conditioned
+  // (condition_weights over the row); without it sqrt(mean(x^2)) + |x|, the mean over 32.
   magnitude,
 };
 
