@@ -1,7 +1,8 @@
 // The kernels: fast versions of what codec/ defines and of the forward pass's primitives, one table
 // per instruction set. All tables compute THE SAME BITS: every kernel is written once on vectors of
 // 16 float lanes (an ISA only supplies the vocabulary), so the order of every addition is fixed:
-//   * a sum over k adds element k to lane k % 16 with one fused multiply-add, in increasing k (a tail is
+//   * a sum over k adds element k to lane k % 16 with one fused multiply-add, in increasing k (a
+//   tail is
 //     padded with zeros), then adds lanes l and l+8, l+4, l+2, l+1 (docs/NUMERICS.md);
 //   * exp and everything made from it are our own polynomials, not the C library's.
 // Kernels are noexcept, allocate nothing, own no threads, take any length >= 0 and any alignment of
@@ -30,7 +31,8 @@ struct GemmArgs {
   int64_t ldy;
 };
 
-// One value head of the gated delta rule over `tokens` rows (Yang et al., Gated Delta Networks, 2024):
+// One value head of the gated delta rule over `tokens` rows (Yang et al., Gated Delta Networks,
+// 2024):
 //   S <- exp(g_t) S;  d = beta_t (v_t - S^T k_t);  S <- S + k_t d^T;  o_t = S^T q_t
 // q, k: [tokens, dk], already normalised (q scaled); v, o: [tokens, dv]; strides in elements.
 // g, beta: element t at g[t * ld_gate]. state: [dk, dv], row = key dimension, read and written.
@@ -49,15 +51,17 @@ struct DeltaArgs {
 
 // Tokens per chunk of delta_chunked (the paper's C).
 constexpr int64_t kDeltaChunk = 64;
-int64_t delta_scratch_floats(int64_t dk, int64_t dv);
+constexpr int64_t delta_scratch_floats(int64_t /*dk*/, int64_t dv) {
+  return 2 * kDeltaChunk * kDeltaChunk + kDeltaChunk * dv + 3 * kDeltaChunk;
+}
 
 // One query row of one head against `length` cached rows of its K/V head, softmax(q K^T * scale) V.
 struct AttendArgs {
-  const float* q;      // [dim]
-  const float* k;      // [length, dim], row stride ldk
-  const float* v;      // [length, dim], row stride ldv
-  float* o;            // [dim]
-  float* scores;       // scratch, length floats
+  const float* q;  // [dim]
+  const float* k;  // [length, dim], row stride ldk
+  const float* v;  // [length, dim], row stride ldv
+  float* o;        // [dim]
+  float* scores;   // scratch, length floats
   int64_t ldk, ldv, length, dim;
   float scale;
 };
@@ -82,9 +86,10 @@ struct KernelTable {
   // y = w * (x / sqrt(mean(x^2) + eps)) * silu(z), the gated norm of a DeltaNet head; y may be x.
   void (*gated_norm)(const float* x, const float* w, const float* z, float eps, int64_t n,
                      float* y) noexcept;
-  void (*silu)(const float* x, int64_t n, float* y) noexcept;                          // y may be x
-  void (*silu_mul)(const float* gate, const float* up, int64_t n, float* y) noexcept;  // silu(gate)*up
-  void (*sigmoid)(const float* x, int64_t n, float* y) noexcept;                       // y may be x
+  void (*silu)(const float* x, int64_t n, float* y) noexcept;  // y may be x
+  void (*silu_mul)(const float* gate, const float* up, int64_t n,
+                   float* y) noexcept;                            // silu(gate)*up
+  void (*sigmoid)(const float* x, int64_t n, float* y) noexcept;  // y may be x
   void (*sigmoid_mul)(const float* gate, const float* x, int64_t n, float* y) noexcept;
   // g = a * softplus(x + dt), softplus(z) = ln(1 + e^z), z itself above 20; a = -exp(A_log).
   void (*delta_gate)(const float* x, const float* dt, const float* a, int64_t n, float* g) noexcept;

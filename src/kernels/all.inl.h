@@ -1,0 +1,39 @@
+// Every kernel, in order of use: included once per instruction set, after its vocabulary, inside
+// its namespace. Ends with the table.
+// clang-format off
+#include "kernels/math.inl.h"
+#include "kernels/elementwise.inl.h"
+#include "kernels/norm.inl.h"
+#include "kernels/gemm.inl.h"
+#include "kernels/panel.inl.h"
+#include "kernels/attention.inl.h"
+#include "kernels/delta.inl.h"
+#include "kernels/decode.inl.h"
+// clang-format on
+
+constexpr KernelTable make_table(const char* name) {
+  return {
+      .name = name,
+      .gemm_f32 = gemm<F32Weight>,
+      .gemm_bf16 = gemm<Bf16Weight>,
+      .gemm_f16 = gemm<F16Weight>,
+      .decode = decode,
+      .round_bf16 = round_bf16,
+      .rms_norm = rms_norm,
+      .l2_norm = l2_norm,
+      .gated_norm = gated_norm,
+      .silu = silu_rows,
+      .silu_mul = silu_mul,
+      .sigmoid = sigmoid_rows,
+      .sigmoid_mul = sigmoid_mul,
+      .delta_gate = delta_gate,
+      .add = add_rows,
+      .axpy = axpy,
+      .conv_silu = conv_silu,
+      .rope = rope,
+      .softmax = softmax,
+      .attend = attend,
+      .delta_recurrent = delta_recurrent,
+      .delta_chunked = delta_chunked,
+  };
+}

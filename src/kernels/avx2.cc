@@ -1,0 +1,31 @@
+// The kernels on AVX2 with FMA and F16C: 16 lanes are two registers.
+#include <immintrin.h>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+
+#include "codec/blocks.h"
+#include "codec/half.h"
+#include "kernels/isa.h"
+#include "kernels/table.h"
+#include "kernels/tables.h"
+
+ISA_BEGIN("avx2,fma,f16c")
+namespace karat::kernels::avx2 {
+namespace {
+#include "kernels/vec_avx2.h"
+
+#include "kernels/all.inl.h"
+}  // namespace
+}  // namespace karat::kernels::avx2
+ISA_END
+
+namespace karat::kernels {
+
+constinit const KernelTable avx2_table = avx2::make_table("avx2");
+
+}  // namespace karat::kernels

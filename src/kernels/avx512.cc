@@ -1,0 +1,35 @@
+// The kernels on AVX-512 F, BW, VL and DQ: 16 lanes are one register.
+#include <immintrin.h>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+
+#include "codec/blocks.h"
+#include "codec/half.h"
+#include "kernels/isa.h"
+#include "kernels/table.h"
+#include "kernels/tables.h"
+
+// gcc 12's own headers spell "undefined register" as a variable initialised with itself.
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+
+ISA_BEGIN("avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c")
+namespace karat::kernels::avx512 {
+namespace {
+#include "kernels/vec_avx512.h"
+
+#include "kernels/all.inl.h"
+}  // namespace
+}  // namespace karat::kernels::avx512
+ISA_END
+
+namespace karat::kernels {
+
+constinit const KernelTable avx512_table = avx512::make_table("avx512");
+
+}  // namespace karat::kernels

@@ -1,0 +1,28 @@
+// The regions method: code between ISA_BEGIN(features) and ISA_END may use the named instruction
+// sets, and nothing outside it does. Per-file -m flags would not do: an inline function shared with
+// a baseline file could be emitted once, with instructions the baseline machine lacks. Therefore
+// system headers and the project's are included before the region, and everything inside it lives
+// in one unnamed namespace per ISA.
+#pragma once
+
+#define ISA_PRAGMA(text) _Pragma(#text)
+
+#if defined(__clang__)
+#define ISA_BEGIN(features) \
+  ISA_PRAGMA(clang attribute push(__attribute__((target(features))), apply_to = function))
+#define ISA_END _Pragma("clang attribute pop")
+#else
+#define ISA_BEGIN(features) _Pragma("GCC push_options") ISA_PRAGMA(GCC target(features))
+#define ISA_END _Pragma("GCC pop_options")
+#endif
+
+// Vocabulary functions must vanish into their callers, at any optimisation level above none.
+#define ISA_INLINE [[gnu::always_inline]] inline
+
+// Unrolls the following loop of constant trip count completely, so that arrays of vectors indexed
+// by its counter become registers.
+#if defined(__clang__)
+#define ISA_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define ISA_UNROLL _Pragma("GCC unroll 32")
+#endif

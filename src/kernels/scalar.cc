@@ -1,0 +1,27 @@
+// The kernels in plain C++, on the baseline instruction set: the reference for the others.
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+
+#include "codec/blocks.h"
+#include "codec/half.h"
+#include "kernels/isa.h"
+#include "kernels/table.h"
+#include "kernels/tables.h"
+
+namespace karat::kernels::scalar {
+namespace {
+#include "kernels/vec_scalar.h"
+
+#include "kernels/all.inl.h"
+}  // namespace
+}  // namespace karat::kernels::scalar
+
+namespace karat::kernels {
+
+constinit const KernelTable scalar_table = scalar::make_table("scalar");
+
+}  // namespace karat::kernels

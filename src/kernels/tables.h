@@ -1,0 +1,15 @@
+// What dispatch.cc and the instruction sets' files know of each other.
+#pragma once
+
+#include "kernels/table.h"
+
+namespace karat::kernels {
+
+extern const KernelTable scalar_table;
+extern const KernelTable avx2_table;
+extern const KernelTable avx512_table;
+
+// KernelTable::decode for the types without a kernel: through codec/, on the baseline instructions.
+void decode_by_codec(tensor::DType type, const std::byte* blocks, int64_t n, float* out) noexcept;
+
+}  // namespace karat::kernels

@@ -1,0 +1,165 @@
+// The vocabulary of vec_scalar.h on AVX2, FMA and F16C: two 256-bit registers, lanes 0-7 in lo. See
+// there for the meaning of each operation.
+
+struct F16x {
+  __m256 lo, hi;
+};
+struct I16x {
+  __m256i lo, hi;
+};
+struct M16x {
+  __m256 lo, hi;  // all bits of a true lane are set
+};
+
+constexpr int kTileRows = 2;
+constexpr int kTileCols = 3;
+constexpr int kPanel = 2;
+constexpr int kPanelRows = 3;
+constexpr int kDeltaPanel = 2;
+
+// All bits set in the lanes below n of the 8 that start at `lane`.
+ISA_INLINE __m256i mask_of(int64_t n, int lane) {
+  const __m256i index = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int32_t>(n) - lane), index);
+}
+
+ISA_INLINE F16x splat(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
+ISA_INLINE F16x load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
+ISA_INLINE M16x first(int64_t n) {
+  return {_mm256_castsi256_ps(mask_of(n, 0)), _mm256_castsi256_ps(mask_of(n, 8))};
+}
+ISA_INLINE F16x select(M16x m, F16x yes, F16x no) {
+  return {_mm256_blendv_ps(no.lo, yes.lo, m.lo), _mm256_blendv_ps(no.hi, yes.hi, m.hi)};
+}
+ISA_INLINE F16x load_n(const float* p, int64_t n, float fill = 0) {
+  const F16x loaded = {_mm256_maskload_ps(p, mask_of(n, 0)),
+                       _mm256_maskload_ps(p + 8, mask_of(n, 8))};
+  return select(first(n), loaded, splat(fill));
+}
+ISA_INLINE __m256i strided_index(int64_t stride) {
+  const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+  return _mm256_mullo_epi32(lane, _mm256_set1_epi32(static_cast<int32_t>(stride)));
+}
+ISA_INLINE F16x load_strided(const float* p, int64_t stride) {
+  const __m256i index = strided_index(stride);
+  return {_mm256_i32gather_ps(p, index, 4), _mm256_i32gather_ps(p + 8 * stride, index, 4)};
+}
+ISA_INLINE F16x load_strided_n(const float* p, int64_t stride, int64_t n) {
+  const __m256i index = strided_index(stride);
+  const M16x mask = first(n);
+  return {_mm256_mask_i32gather_ps(_mm256_setzero_ps(), p, index, mask.lo, 4),
+          _mm256_mask_i32gather_ps(_mm256_setzero_ps(), p + 8 * stride, index, mask.hi, 4)};
+}
+ISA_INLINE void store(float* p, F16x a) {
+  _mm256_storeu_ps(p, a.lo);
+  _mm256_storeu_ps(p + 8, a.hi);
+}
+ISA_INLINE void store_n(float* p, int64_t n, F16x a) {
+  _mm256_maskstore_ps(p, mask_of(n, 0), a.lo);
+  _mm256_maskstore_ps(p + 8, mask_of(n, 8), a.hi);
+}
+
+ISA_INLINE F16x add(F16x a, F16x b) {
+  return {_mm256_add_ps(a.lo, b.lo), _mm256_add_ps(a.hi, b.hi)};
+}
+ISA_INLINE F16x sub(F16x a, F16x b) {
+  return {_mm256_sub_ps(a.lo, b.lo), _mm256_sub_ps(a.hi, b.hi)};
+}
+ISA_INLINE F16x mul(F16x a, F16x b) {
+  return {_mm256_mul_ps(a.lo, b.lo), _mm256_mul_ps(a.hi, b.hi)};
+}
+ISA_INLINE F16x div(F16x a, F16x b) {
+  return {_mm256_div_ps(a.lo, b.lo), _mm256_div_ps(a.hi, b.hi)};
+}
+ISA_INLINE F16x fma(F16x a, F16x b, F16x c) {
+  return {_mm256_fmadd_ps(a.lo, b.lo, c.lo), _mm256_fmadd_ps(a.hi, b.hi, c.hi)};
+}
+ISA_INLINE F16x fnma(F16x a, F16x b, F16x c) {
+  return {_mm256_fnmadd_ps(a.lo, b.lo, c.lo), _mm256_fnmadd_ps(a.hi, b.hi, c.hi)};
+}
+ISA_INLINE F16x min(F16x a, F16x b) {
+  return {_mm256_min_ps(a.lo, b.lo), _mm256_min_ps(a.hi, b.hi)};
+}
+ISA_INLINE F16x max(F16x a, F16x b) {
+  return {_mm256_max_ps(a.lo, b.lo), _mm256_max_ps(a.hi, b.hi)};
+}
+
+ISA_INLINE M16x less(F16x a, F16x b) {
+  return {_mm256_cmp_ps(a.lo, b.lo, _CMP_LT_OQ), _mm256_cmp_ps(a.hi, b.hi, _CMP_LT_OQ)};
+}
+ISA_INLINE M16x is_nan(F16x a) {
+  return {_mm256_cmp_ps(a.lo, a.lo, _CMP_UNORD_Q), _mm256_cmp_ps(a.hi, a.hi, _CMP_UNORD_Q)};
+}
+
+ISA_INLINE I16x splat_i(int32_t x) { return {_mm256_set1_epi32(x), _mm256_set1_epi32(x)}; }
+ISA_INLINE I16x bits(F16x a) { return {_mm256_castps_si256(a.lo), _mm256_castps_si256(a.hi)}; }
+ISA_INLINE F16x from_bits(I16x a) { return {_mm256_castsi256_ps(a.lo), _mm256_castsi256_ps(a.hi)}; }
+ISA_INLINE I16x select(M16x m, I16x yes, I16x no) {
+  return bits(select(m, from_bits(yes), from_bits(no)));
+}
+ISA_INLINE F16x to_float(I16x a) { return {_mm256_cvtepi32_ps(a.lo), _mm256_cvtepi32_ps(a.hi)}; }
+ISA_INLINE I16x add(I16x a, I16x b) {
+  return {_mm256_add_epi32(a.lo, b.lo), _mm256_add_epi32(a.hi, b.hi)};
+}
+ISA_INLINE I16x sub(I16x a, I16x b) {
+  return {_mm256_sub_epi32(a.lo, b.lo), _mm256_sub_epi32(a.hi, b.hi)};
+}
+ISA_INLINE I16x bit_and(I16x a, I16x b) {
+  return {_mm256_and_si256(a.lo, b.lo), _mm256_and_si256(a.hi, b.hi)};
+}
+ISA_INLINE I16x bit_or(I16x a, I16x b) {
+  return {_mm256_or_si256(a.lo, b.lo), _mm256_or_si256(a.hi, b.hi)};
+}
+ISA_INLINE I16x shift_left(I16x a, int count) {
+  const __m128i c = _mm_cvtsi32_si128(count);
+  return {_mm256_sll_epi32(a.lo, c), _mm256_sll_epi32(a.hi, c)};
+}
+ISA_INLINE I16x shift_right(I16x a, int count) {
+  const __m128i c = _mm_cvtsi32_si128(count);
+  return {_mm256_srl_epi32(a.lo, c), _mm256_srl_epi32(a.hi, c)};
+}
+
+ISA_INLINE I16x load_u8(const uint8_t* p) {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return {_mm256_cvtepu8_epi32(bytes), _mm256_cvtepu8_epi32(_mm_srli_si128(bytes, 8))};
+}
+ISA_INLINE I16x load_i8(const int8_t* p) {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return {_mm256_cvtepi8_epi32(bytes), _mm256_cvtepi8_epi32(_mm_srli_si128(bytes, 8))};
+}
+// Sixteen 16-bit words, of which only the first n are read; the others are zero.
+struct Words {
+  __m128i lo, hi;
+};
+ISA_INLINE Words load_words(const void* p) {
+  const auto* words = static_cast<const __m128i*>(p);
+  return {_mm_loadu_si128(words), _mm_loadu_si128(words + 1)};
+}
+ISA_INLINE Words load_words_n(const void* p, int64_t n) {
+  alignas(16) uint16_t words[16] = {};
+  std::memcpy(words, p, static_cast<size_t>(n) * sizeof words[0]);
+  return load_words(words);
+}
+ISA_INLINE F16x widen_bf16(Words w) {
+  return {_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(w.lo), 16)),
+          _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(w.hi), 16))};
+}
+ISA_INLINE F16x widen_f16(Words w) { return {_mm256_cvtph_ps(w.lo), _mm256_cvtph_ps(w.hi)}; }
+ISA_INLINE F16x load_bf16(const void* p) { return widen_bf16(load_words(p)); }
+ISA_INLINE F16x load_bf16_n(const void* p, int64_t n) { return widen_bf16(load_words_n(p, n)); }
+ISA_INLINE F16x load_f16(const void* p) { return widen_f16(load_words(p)); }
+ISA_INLINE F16x load_f16_n(const void* p, int64_t n) { return widen_f16(load_words_n(p, n)); }
+
+ISA_INLINE float sum(F16x a) {
+  const __m256 by8 = _mm256_add_ps(a.lo, a.hi);
+  const __m128 by4 = _mm_add_ps(_mm256_castps256_ps128(by8), _mm256_extractf128_ps(by8, 1));
+  const __m128 by2 = _mm_add_ps(by4, _mm_movehl_ps(by4, by4));
+  return _mm_cvtss_f32(_mm_add_ss(by2, _mm_movehdup_ps(by2)));
+}
+ISA_INLINE float largest(F16x a) {
+  const __m256 by8 = _mm256_max_ps(a.lo, a.hi);
+  const __m128 by4 = _mm_max_ps(_mm256_castps256_ps128(by8), _mm256_extractf128_ps(by8, 1));
+  const __m128 by2 = _mm_max_ps(by4, _mm_movehl_ps(by4, by4));
+  return _mm_cvtss_f32(_mm_max_ss(by2, _mm_movehdup_ps(by2)));
+}
+ISA_INLINE float first_lane(F16x a) { return _mm256_cvtss_f32(a.lo); }
