@@ -10,8 +10,8 @@ from paths import FIXTURES, STOCK
 
 GGUF = os.path.join(FIXTURES, "goldens", "gguf")
 
-# The goldens come from the same engine, another release and another CPU. 200 tokens of a network
-# whose logits have standard deviation 2 agree between two F32 engines to 6.4e-05 (fixtures/README.md).
+# The goldens come from the same engine, another release and another CPU. Logits with a standard
+# deviation of 2 agree between two F32 engines to 6.4e-05 over 200 tokens (fixtures/README.md).
 TOLERANCE = 1e-4
 
 
@@ -28,7 +28,8 @@ class Harness(unittest.TestCase):
 
     def sequences(self):
         for name in ("seq007", "seq064", "seq200"):
-            arrays = stock.read_safetensors(os.path.join(FIXTURES, "goldens", "text", name + ".safetensors"))
+            path = os.path.join(FIXTURES, "goldens", "text", name + ".safetensors")
+            arrays = stock.read_safetensors(path)
             yield name, arrays["input_ids"].ravel(), arrays["logits.f64"]
 
     def test_logits_are_the_golden_ones(self):
@@ -43,7 +44,8 @@ class Harness(unittest.TestCase):
         name, ids, _ = list(self.sequences())[1]
         whole = self.model.logits(ids)
         for step in (1, 7):
-            self.assertLess(np.abs(self.model.logits(ids, step) - whole).max(), TOLERANCE, (name, step))
+            parts = self.model.logits(ids, step)
+            self.assertLess(np.abs(parts - whole).max(), TOLERANCE, (name, step))
 
     def test_greedy_is_the_argmax(self):
         _, ids, _ = list(self.sequences())[0]
@@ -59,7 +61,8 @@ class Harness(unittest.TestCase):
         weights[::2] = 1000
         _, ids, exact = list(self.sequences())[1]
         with tempfile.TemporaryDirectory() as folder:
-            plain, weighted = os.path.join(folder, "plain.gguf"), os.path.join(folder, "weighted.gguf")
+            plain = os.path.join(folder, "plain.gguf")
+            weighted = os.path.join(folder, "weighted.gguf")
             self.stock.quantize(source, plain, "Q4_K_M")
             self.stock.quantize(source, weighted, "Q4_K_M", {name: weights})
             with self.assertRaises(RuntimeError):

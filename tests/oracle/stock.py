@@ -37,10 +37,11 @@ def installed(folder):
     os.makedirs(folder, exist_ok=True)
     with open(os.path.join(folder, "lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # tests run side by side
-        found = glob.glob(os.path.join(folder, "node_modules", "*", "linux-x64", "bins", "*", "libllama.*so*"))
+        pattern = os.path.join(folder, "node_modules/*/linux-x64/bins/*/libllama.*so*")
+        found = glob.glob(pattern)
         if not found:
             npm_install(folder)
-            found = glob.glob(os.path.join(folder, "node_modules", "*", "linux-x64", "bins", "*", "libllama.*so*"))
+            found = glob.glob(pattern)
     if not found:
         sys.exit("the package %s has no libllama" % PACKAGE)
     return os.path.dirname(found[0])
@@ -50,7 +51,8 @@ def npm_install(folder):
     if shutil.which("npm") is None:
         sys.exit("npm is missing: ./dev setup installs it")
     command = ["npm", "install", "--prefix", folder, "--ignore-scripts", "--no-audit", "--no-fund",
-               "--no-save", "--no-package-lock", "--fetch-retries=1", "--fetch-timeout=60000", PACKAGE]
+               "--no-save", "--no-package-lock", "--fetch-retries=1", "--fetch-timeout=60000",
+               PACKAGE]
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     if done.returncode == 0:
         return
@@ -70,7 +72,8 @@ class Params(ctypes.Structure):
     def set(self, offset, expected, value, size=4):
         found = self.get(offset, size)
         if found != expected:
-            raise RuntimeError("parameter at byte %d is %d, not %d: another release?" % (offset, found, expected))
+            raise RuntimeError("parameter at byte %d is %d, not %d: another release?" %
+                               (offset, found, expected))
         self.bytes[offset:offset + size] = value.to_bytes(size, "little", signed=True)
 
 
@@ -94,13 +97,15 @@ class Stock:
 
     def __init__(self, folder):
         def load(pattern):
-            return ctypes.CDLL(sorted(glob.glob(os.path.join(folder, pattern)))[0], mode=ctypes.RTLD_GLOBAL)
+            path = sorted(glob.glob(os.path.join(folder, pattern)))[0]
+            return ctypes.CDLL(path, mode=ctypes.RTLD_GLOBAL)
 
         load("libggml-base.*so*")
         ggml = load("libggml.*so*")
         self.lib = load("libllama.*so*")
         self.log = []
-        self.callback = LOG_CALLBACK(lambda level, text, _: self.log.append(text.decode(errors="replace")))
+        self.callback = LOG_CALLBACK(
+            lambda level, text, _: self.log.append(text.decode(errors="replace")))
         self.lib.llama_log_set(self.callback, None)
         ggml.ggml_backend_load_all_from_path.argtypes = [ctypes.c_char_p]
         ggml.ggml_backend_load_all_from_path(folder.encode())
@@ -108,7 +113,8 @@ class Stock:
         self.declare()
 
     def declare(self):
-        pointer, text, integer = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int32
+        pointer, text = ctypes.c_void_p, ctypes.c_char_p
+        integer, flag = ctypes.c_int32, ctypes.c_bool
         ids = ctypes.POINTER(integer)
         for name, result, arguments in (
                 ("llama_model_default_params", Params, []),
@@ -118,7 +124,7 @@ class Stock:
                 ("llama_init_from_model", pointer, [pointer, Params]),
                 ("llama_model_get_vocab", pointer, [pointer]),
                 ("llama_vocab_n_tokens", integer, [pointer]),
-                ("llama_tokenize", integer, [pointer, text, integer, ids, integer, ctypes.c_bool, ctypes.c_bool]),
+                ("llama_tokenize", integer, [pointer, text, integer, ids, integer, flag, flag]),
                 ("llama_decode", integer, [pointer, Batch]),
                 ("llama_get_logits_ith", ctypes.POINTER(ctypes.c_float), [pointer, integer]),
                 ("llama_batch_init", Batch, [integer, integer, integer]),
@@ -136,26 +142,30 @@ class Stock:
         return "".join(self.log[-12:])
 
     def quantize(self, source, target, file_type, imatrix=None):
-        """llama-quantize; imatrix: {weight name: float32 array of mean squares, or sums over counts}."""
+        """llama-quantize; imatrix: {weight name: mean squares, [matrices *] columns floats}."""
         params = self.lib.llama_model_quantize_default_params()
         params.set(0, 0, 1)                          # nthread
         params.set(4, FILE_TYPES["Q8_0"], FILE_TYPES[file_type])
         if imatrix:
-            data = {name: np.ascontiguousarray(values, np.float32).ravel() for name, values in imatrix.items()}
+            data = {name: np.ascontiguousarray(values, np.float32).ravel()
+                    for name, values in imatrix.items()}
             entries = (ImatrixEntry * (len(data) + 1))()  # ends with a null name
             for entry, (name, values) in zip(entries, data.items()):
                 entry.name, entry.data, entry.size = name.encode(), values.ctypes.data, values.size
             params.set(24, 0, ctypes.addressof(entries), 8)
         self.log.clear()
-        status = self.lib.llama_model_quantize(source.encode(), target.encode(), ctypes.byref(params))
+        status = self.lib.llama_model_quantize(source.encode(), target.encode(),
+                                               ctypes.byref(params))
         if status != 0:
-            raise RuntimeError("stock llama.cpp did not quantize %s:\n%s" % (source, self.last_words()))
-        if imatrix and "have importance matrix data with %d entries" % len(data) not in "".join(self.log):
+            raise RuntimeError("stock llama.cpp did not quantize %s:\n%s" %
+                               (source, self.last_words()))
+        said = "have importance matrix data with %d entries" % len(imatrix or {})
+        if imatrix and said not in "".join(self.log):
             raise RuntimeError("stock llama.cpp did not see the imatrix")
 
 
 class Model:
-    """A GGUF in stock llama.cpp: exact attention in F32, weights computed with as the file has them.
+    """A GGUF in stock llama.cpp: attention in F32, weights computed with as the file has them.
 
     The extra buffer types (repacked and AMX weights) stay off, so that a machine with and one
     without AMX round the same way.
@@ -168,7 +178,8 @@ class Model:
         stock.log.clear()
         self.model = self.lib.llama_model_load_from_file(path.encode(), params)
         if not self.model:
-            raise RuntimeError("stock llama.cpp did not load %s:\n%s" % (path, stock.last_words()))
+            raise RuntimeError("stock llama.cpp did not load %s:\n%s" %
+                               (path, stock.last_words()))
         params = self.lib.llama_context_default_params()
         params.set(0, 512, context)                  # n_ctx
         params.set(4, 2048, context)                 # n_batch
@@ -178,7 +189,8 @@ class Model:
         params.set(108, 1, 0)                        # type_v: F32
         self.ctx = self.lib.llama_init_from_model(self.model, params)
         if not self.ctx:
-            raise RuntimeError("stock llama.cpp made no context for %s:\n%s" % (path, stock.last_words()))
+            raise RuntimeError("stock llama.cpp made no context for %s:\n%s" %
+                               (path, stock.last_words()))
         self.lib.llama_set_n_threads(self.ctx, 1, 1)
         self.vocab = self.lib.llama_model_get_vocab(self.model)
         self.vocab_size = self.lib.llama_vocab_n_tokens(self.vocab)
@@ -202,14 +214,14 @@ class Model:
         batch, count = self.batch, len(ids)
         batch.n_tokens = count
         for i in range(count):
-            batch.token[i], batch.pos[i], batch.n_seq_id[i], batch.logits[i] = int(ids[i]), position + i, 1, 1
-            batch.seq_id[i][0] = 0
+            batch.token[i], batch.pos[i] = int(ids[i]), position + i
+            batch.n_seq_id[i], batch.seq_id[i][0], batch.logits[i] = 1, 0, 1
         status = self.lib.llama_decode(self.ctx, batch)
         if status != 0:
             raise RuntimeError("llama_decode returned %d" % status)
-        rows = [np.ctypeslib.as_array(self.lib.llama_get_logits_ith(self.ctx, i), (self.vocab_size,))
-                for i in range(count)]
-        return np.array(rows)
+        row = self.lib.llama_get_logits_ith
+        shape = (self.vocab_size,)
+        return np.array([np.ctypeslib.as_array(row(self.ctx, i), shape) for i in range(count)])
 
     def clear(self):
         self.lib.llama_memory_clear(self.lib.llama_get_memory(self.ctx), True)
