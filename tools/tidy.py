@@ -193,9 +193,8 @@ class Tidy:
         if not in_demo_data:
             self.find("machine-path", path, text, r"(?<![\w.])/(work|root|home)/",
                       "a path of one machine")
-            self.find("registry-host", path, text,
-                      r"\b(registry\.(npm|yarn)|(files\.)?py(pi|thonhosted)\.org|deb\.debian\.org|"
-                      r"security\.debian\.org|proxy\.golang)", "name packages, not their servers")
+            servers = r"\b(registry\.(npm|yarn)|py(pi|thonhosted)\.org|(deb|security)\.debian)"
+            self.find("registry-host", path, text, servers, "name packages, not their servers")
         if not path.startswith(NON_ASCII_ALLOWED) and not path.endswith("_test.cc"):
             self.find("non-ascii", path, text, r"[^\x00-\x7f]", "write an escape")
 

@@ -93,8 +93,9 @@ class Rules(unittest.TestCase):
                 ("using-namespace", "using namespace std;\n"),
                 ("left-over", "// TODO: later\n"), ("left-over", "// FIXME\n"),
                 ("non-ascii", "// \u00e9\n"),
-                ("machine-path", "// see /" + "work/notes\n"), ("machine-path", "// /" + "home/me\n"),
-                ("registry-host", "// registry" + ".npmjs.org\n")):
+                ("machine-path", "// see /" + "work/notes\n"),
+                ("machine-path", "// /" + "home/me\n"),
+                ("registry-host", "// registry" + ".npm\n")):
             self.expect(rule, "src/tensor/shape.cc", include + text, line=2)
         self.expect("include-guard", "src/tensor/shape.h", "#ifndef A\n#endif\n")
 

@@ -1,5 +1,6 @@
 // TensorSource: the only way anyone above obtains weights. A file, a checkpoint presented under
-// canonical names, a half-quantized model in memory and a packed layout are all the same to callers.
+// canonical names, a half-quantized model in memory and a packed layout are all the same to
+// callers.
 #pragma once
 
 #include <cstddef>
