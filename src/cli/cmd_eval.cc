@@ -1,0 +1,148 @@
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/text.h"
+#include "calib/corpus.h"
+#include "cli/command.h"
+#include "cli/eval_report.h"
+#include "cli/load.h"
+#include "eval/divergence.h"
+#include "eval/perplexity.h"
+
+namespace karat::cli {
+
+using base::ErrorKind;
+using base::fail;
+
+namespace {
+
+class Eval : public Command {
+ public:
+  std::string verb() const override { return "eval"; }
+  std::string summary() const override { return "measure a model: perplexity, KL divergence"; }
+  std::string usage() const override {
+    return "ppl -m MODEL -f TEXT [options]\n"
+           "       karat eval kld -m MODEL --ref MODEL -f TEXT [options]\n"
+           "       karat eval kld -m MODEL --kl-divergence-base FILE [options]";
+  }
+
+  void declare(Options& options) override {
+    options.choice("WHAT", {"ppl", "kld"}, what_, "ppl (perplexity) or kld (divergence)").required =
+        true;
+    options.text("-m,--model", "MODEL", model_, "HF folder or GGUF file").required = true;
+    options.text("-f,--file", "TEXT", file_, "the text to score");
+    options.text("--ref", "MODEL", reference_, "kld: the reference model");
+    options.text("--kl-divergence-base", "FILE", base_,
+                 "ppl: write the logits file; kld: read the reference from it");
+    options.integer("-c,--ctx-size", "N", ctx_, "tokens per chunk (default 512)", 4);
+    options.integer("--chunks", "N", chunks_, "score at most N chunks", 1);
+    options.choice(
+        "--activations", {"f32", "bf16", "stock"}, activations_,
+        "rounding of the layers' inputs; stock: as llama.cpp's CPU backend (default f32)");
+    options.choice("--ref-activations", {"f32", "bf16", "stock"}, reference_activations_,
+                   "the same for --ref (default f32)");
+    options.number("--max-kld", "X", kld_max_, "kld: exit status 6 if the mean is above X");
+  }
+
+  void run(const Common& common) override {
+    if (what_ == "ppl") {
+      run_ppl(common);
+    } else {
+      run_kld(common);
+    }
+  }
+
+ private:
+  // The text's chunks under the model's tokenizer; corpus_ owns the tokens.
+  eval::Chunks read_chunks(const model::OpenedModel& opened) {
+    require_files(file_.empty() ? std::vector<std::string>{} : std::vector{file_});
+    corpus_ = calib::read_corpus({file_}, make_tokenizer(opened),
+                                 {.chunk_size = ctx_, .chunks_max = chunks_});
+    const auto used = static_cast<size_t>(corpus_.chunks * ctx_);
+    return {std::span<const int32_t>(corpus_.tokens).first(used), ctx_, corpus_.chunks};
+  }
+
+  eval::ScoreOptions score_options(const std::string& activations) const {
+    eval::ScoreOptions options;
+    options.forward.activations = activations_named(activations);
+    return options;
+  }
+
+  void run_ppl(const Common& common) {
+    if (!reference_.empty()) throw fail(ErrorKind::usage, "--ref belongs to eval kld");
+    const model::OpenedModel opened = model::open_model(model_);
+    if (!base_.empty()) {
+      std::vector<std::string> inputs = opened.files;
+      inputs.push_back(file_);
+      base::check_output(base_, {.force = common.force, .inputs = inputs});
+    }
+    const eval::Chunks chunks = read_chunks(opened);
+    const auto model = load_resident(opened, false, common);
+    base::ThreadPool pool(common.thread_count());
+    const eval::PerplexityResult result =
+        eval::measure_perplexity(*model, chunks, score_options(activations_), base_,
+                                 static_cast<uint64_t>(common.seed), pool, nullptr);
+    if (common.json) {
+      print_json(perplexity_json(result));
+    } else {
+      print(perplexity_text(result));
+    }
+  }
+
+  void run_kld(const Common& common) {
+    if (reference_.empty() == base_.empty()) {
+      throw fail(ErrorKind::usage,
+                 "eval kld needs either --ref MODEL or --kl-divergence-base FILE");
+    }
+    const eval::DivergenceResult result =
+        base_.empty() ? against_model(common) : against_file(common);
+    if (common.json) {
+      print_json(divergence_json(result));
+    } else {
+      print(divergence_text(result));
+    }
+    if (kld_max_ >= 0 && !(result.kld.value <= kld_max_)) {
+      throw fail(ErrorKind::gate, "mean KLD %.6f is above --max-kld %.6f", result.kld.value,
+                 kld_max_);
+    }
+  }
+
+  eval::DivergenceResult against_model(const Common& common) {
+    const model::OpenedModel opened = model::open_model(model_);
+    const model::OpenedModel reference = model::open_model(reference_);
+    const uint64_t bytes = exec::ResidentModel::bytes_needed(*opened.source) +
+                           exec::ResidentModel::bytes_needed(*reference.source);
+    require_memory(common, bytes, "the two models' weights");
+    const eval::Chunks chunks = read_chunks(reference);
+    const auto model = load_resident(opened, false, common);
+    const auto base = load_resident(reference, false, common);
+    base::ThreadPool pool(common.thread_count());
+    return eval::measure_divergence(*model, score_options(activations_), *base,
+                                    score_options(reference_activations_), chunks,
+                                    static_cast<uint64_t>(common.seed), pool);
+  }
+
+  eval::DivergenceResult against_file(const Common& common) {
+    if (!file_.empty())
+      throw fail(ErrorKind::usage, "the logits file has its own text; leave -f out");
+    const eval::LogitsReader base(base_);
+    const model::OpenedModel opened = model::open_model(model_);
+    const auto model = load_resident(opened, false, common);
+    base::ThreadPool pool(common.thread_count());
+    return eval::measure_divergence(*model, base, score_options(activations_), chunks_,
+                                    static_cast<uint64_t>(common.seed), pool);
+  }
+
+  std::string what_, model_, file_, reference_, base_;
+  std::string activations_ = "f32", reference_activations_ = "f32";
+  int64_t ctx_ = 512, chunks_ = -1;
+  double kld_max_ = -1;
+  calib::Corpus corpus_;
+};
+
+}  // namespace
+
+std::unique_ptr<Command> make_eval() { return std::make_unique<Eval>(); }
+
+}  // namespace karat::cli

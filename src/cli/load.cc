@@ -1,0 +1,37 @@
+#include "cli/load.h"
+
+#include "base/error.h"
+#include "base/text.h"
+
+namespace karat::cli {
+
+using base::ErrorKind;
+using base::fail;
+
+text::Tokenizer make_tokenizer(const model::OpenedModel& opened) {
+  if (!opened.tokenizer) {
+    throw fail(ErrorKind::bad_input, "%s: has no tokenizer; tokenizer.json is needed beside it",
+               base::printable(opened.path).c_str());
+  }
+  return text::Tokenizer(*opened.tokenizer);
+}
+
+std::unique_ptr<exec::ResidentModel> load_resident(const model::OpenedModel& opened, bool with_mtp,
+                                                   const Common& common) {
+  require_memory(common, exec::ResidentModel::bytes_needed(*opened.source),
+                 base::printable(opened.path) + ": its weights");
+  return std::make_unique<exec::ResidentModel>(*opened.source, opened.config, with_mtp);
+}
+
+model::Activations activations_named(const std::string& name) {
+  if (name == "bf16") return model::Activations::bf16;
+  if (name == "stock") return model::Activations::stock;
+  CHECK(name == "f32");
+  return model::Activations::f32;
+}
+
+void require_files(const std::vector<std::string>& files) {
+  if (files.empty()) throw fail(ErrorKind::usage, "-f FILE is needed");
+}
+
+}  // namespace karat::cli

@@ -1,0 +1,27 @@
+// What several verbs do with MODEL: open it, get its tokenizer, load its weights.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "cli/command.h"
+#include "exec/resident.h"
+#include "model/open.h"
+#include "text/tokenizer.h"
+
+namespace karat::cli {
+
+// Error{bad_input} if the model's files have no tokenizer.
+text::Tokenizer make_tokenizer(const model::OpenedModel& opened);
+
+// Reads all weights, after require_memory().
+std::unique_ptr<exec::ResidentModel> load_resident(const model::OpenedModel& opened, bool with_mtp,
+                                                   const Common& common);
+
+// The value of --activations.
+model::Activations activations_named(const std::string& name);
+
+// A standard message for text files that several verbs take.
+void require_files(const std::vector<std::string>& files);
+
+}  // namespace karat::cli
