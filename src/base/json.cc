@@ -42,6 +42,11 @@ class Cursor {
   const char** furthest_;
 };
 
+Error named(const JsonLimits& limits, const std::string& message) {
+  const Error error(ErrorKind::bad_input, message);
+  return limits.name.empty() ? error : error.in(limits.name);
+}
+
 // Builds a Json bottom-up from nlohmann's events and refuses what a lenient reader would accept.
 class Builder : public nlohmann::json_sax<nlohmann::json> {
  public:
@@ -81,8 +86,7 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
 
   Json take() {
     if (message_.empty()) return std::move(root_);
-    const Error error(ErrorKind::bad_input, message_);
-    throw limits_.name.empty() ? error : error.in(limits_.name);
+    throw named(limits_, message_);
   }
 
  private:
@@ -290,10 +294,10 @@ Json parse_json(std::string_view text, const JsonLimits& limits) {
   // The parser takes a zero byte for the end and skips a byte order mark; neither is JSON.
   const size_t zero = text.find('\0');
   if (zero != std::string_view::npos) {
-    throw fail(ErrorKind::bad_input, "at byte %zu: zero byte in JSON", zero);
+    throw named(limits, strf("at byte %zu: zero byte in JSON", zero));
   }
   if (starts_with(text, "\xEF\xBB\xBF")) {
-    throw fail(ErrorKind::bad_input, "at byte 0: byte order mark in JSON; remove it");
+    throw named(limits, "at byte 0: byte order mark in JSON; remove it");
   }
   Builder builder(text, limits);
   nlohmann::json::sax_parse(Cursor(text.data(), builder.furthest()),

@@ -81,7 +81,7 @@ struct JsonLimits {
   std::string name = {};  // of the file, in front of messages
 };
 
-// Throws Error{bad_input} with the byte offset ("NAME: not valid JSON at byte 17"); trailing bytes
+// Throws Error{bad_input} with the byte offset ("NAME: at byte 17: not valid JSON"); trailing bytes
 // are an error.
 Json parse_json(std::string_view text, const JsonLimits& limits = {});
 

@@ -29,12 +29,12 @@ size_t sequence_size(unsigned char lead) {
   return 0;
 }
 
-// Whether `byte` may stand at place `index` >= 1 of the sequence (Unicode 15.0, table 3-7).
+// Whether `byte` may stand at place `index` >= 1 of the sequence (Unicode 15.0, table 3-7), or
+// makes half a surrogate with it.
 bool continues(unsigned char lead, size_t index, unsigned char byte) {
   unsigned char low = 0x80, high = 0xBF;
   if (index == 1) {
     if (lead == 0xE0) low = 0xA0;
-    if (lead == 0xED) high = 0x9F;
     if (lead == 0xF0) low = 0x90;
     if (lead == 0xF4) high = 0x8F;
   }
@@ -177,7 +177,7 @@ void Utf8Repair::push(std::string_view bytes, std::string& out) {
       continue;
     }
     const auto lead = static_cast<unsigned char>(kept_[0]);
-    if (!continues(lead, kept_size_, byte)) {  // the byte begins something new
+    if (keeps_surrogate() || !continues(lead, kept_size_, byte)) {  // the byte begins something new
       flush(out);
       continue;
     }
@@ -189,8 +189,13 @@ void Utf8Repair::push(std::string_view bytes, std::string& out) {
   }
 }
 
+bool Utf8Repair::keeps_surrogate() const {
+  return kept_size_ == 2 && kept_[0] == '\xED' && static_cast<unsigned char>(kept_[1]) >= 0xA0;
+}
+
 void Utf8Repair::flush(std::string& out) {
   if (kept_size_ > 0) append_utf8(kReplacement, out);
+  if (keeps_surrogate()) append_utf8(kReplacement, out);  // its bytes belong to no character
   kept_size_ = 0;
 }
 

@@ -28,13 +28,17 @@ void append_utf8(char32_t c, std::string& out);
 // becomes one U+FFFD, as in Python's and Rust's lossy decoders.
 class Utf8Repair {
  public:
-  // Appends to `out` what is certain so far; an incomplete character is kept for the next call.
+  // Appends to `out` what is certain so far; an incomplete character is kept for the next call. So
+  // are the first two bytes of an encoded surrogate, which Python's incremental decoder keeps as
+  // well.
   void push(std::string_view bytes, std::string& out);
   // Ends the text: U+FFFD for what was kept.
   void flush(std::string& out);
 
  private:
-  std::array<char, 4> kept_{};  // a prefix of a well-formed character
+  bool keeps_surrogate() const;
+
+  std::array<char, 4> kept_{};  // a prefix of a well-formed character or of a surrogate
   size_t kept_size_ = 0;
 };
 std::string repair_utf8(std::string_view bytes);
