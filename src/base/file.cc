@@ -72,7 +72,10 @@ File& File::operator=(File&& other) noexcept {
   return *this;
 }
 
-void File::read_at(uint64_t offset, std::span<std::byte> out) const {
+void File::read_at(uint64_t offset, std::span<std::byte> out, std::string_view what) const {
+  const auto place = [&] {
+    return printable(path_) + (what.empty() ? "" : ": " + printable(what));
+  };
   const bool addressable = offset <= static_cast<uint64_t>(INT64_MAX) - out.size();
   size_t done = 0;
   while (done < out.size()) {
@@ -82,7 +85,7 @@ void File::read_at(uint64_t offset, std::span<std::byte> out) const {
     }
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) {
-      throw fail(ErrorKind::io, "%s: reading at offset %llu: %s", printable(path_).c_str(),
+      throw fail(ErrorKind::io, "%s: reading at offset %llu: %s", place().c_str(),
                  static_cast<unsigned long long>(offset + done), system_message(errno).c_str());
     }
     if (n == 0) {
@@ -90,7 +93,7 @@ void File::read_at(uint64_t offset, std::span<std::byte> out) const {
           ErrorKind::bad_input,
           "%s: %zu bytes are needed at offset %llu, but the file has only %llu; it is "
           "truncated, fetch it again",
-          printable(path_).c_str(), out.size(), static_cast<unsigned long long>(offset),
+          place().c_str(), out.size(), static_cast<unsigned long long>(offset),
           static_cast<unsigned long long>(done > 0 ? offset + done : std::min(size_, offset)));
     }
     done += static_cast<size_t>(n);

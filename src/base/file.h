@@ -24,8 +24,8 @@ class File {
 
   // Reads exactly out.size() bytes at `offset`. Error{bad_input} "path: n bytes are needed at
   // offset o, but the file has only s" if the file is shorter (also when it shrank since),
-  // Error{io} on EIO.
-  void read_at(uint64_t offset, std::span<std::byte> out) const;
+  // Error{io} on EIO. `what` ("tensor 'x'") is put behind the path in messages.
+  void read_at(uint64_t offset, std::span<std::byte> out, std::string_view what = {}) const;
   // Tells the kernel that these bytes are wanted soon.
   void will_read(uint64_t offset, uint64_t bytes) const;
 

@@ -120,6 +120,9 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
   }
 
   bool add(Json value) {
+    if (++values_ > limits_.values_max) {
+      return refuse(strf("JSON with more than %zu values", limits_.values_max));
+    }
     if (stack_.empty()) {
       root_ = std::move(value);
     } else if (stack_.back().value.is_array()) {
@@ -131,6 +134,7 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
   }
 
   JsonLimits limits_;
+  size_t values_ = 0;
   const char* begin_;
   const char* furthest_;
   Json root_;

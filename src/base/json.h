@@ -78,6 +78,7 @@ class Json {
 
 struct JsonLimits {
   int depth_max = 64;
+  size_t values_max = size_t{1} << 26;
   std::string name = {};  // of the file, in front of messages
 };
 

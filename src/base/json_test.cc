@@ -101,6 +101,8 @@ TEST(Json, DepthIsBounded) {
   EXPECT_EQ(error_of(std::string(1'000'000, '[')), "at byte 64: JSON nested deeper than 64 levels");
   EXPECT_NO_THROW(parse_json("[[]]", {.depth_max = 2}));
   EXPECT_THROW(parse_json("[[[]]]", {.depth_max = 2}), Error);
+  EXPECT_NO_THROW(parse_json("[1,[2]]", {.values_max = 4}));
+  EXPECT_THROW(parse_json("[1,[2,3]]", {.values_max = 4}), Error);
 }
 
 TEST(Json, IntegersAreExactAndWiderOnesAreDoubles) {

@@ -18,7 +18,8 @@ void FileSource::read_rows(const tensor::TensorInfo& tensor, int64_t row_begin, 
   const auto row_bytes = static_cast<uint64_t>(info.row_bytes());
   CHECK(out.size() == static_cast<uint64_t>(row_count) * row_bytes);
   const Place place = places_[index];
-  files_[place.file].read_at(place.offset + static_cast<uint64_t>(row_begin) * row_bytes, out);
+  files_[place.file].read_at(place.offset + static_cast<uint64_t>(row_begin) * row_bytes, out,
+                             "tensor '" + info.name + "'");
 }
 
 void FileSource::will_read(const tensor::TensorInfo& tensor, int64_t row_begin,

@@ -21,6 +21,8 @@ using base::Json;
 using base::printable;
 
 constexpr uint64_t kIndexBytesMax = 100'000'000;
+// JSON values in a header or index: room for some 500,000 tensors, and a bound on memory.
+constexpr size_t kValuesMax = size_t{1} << 22;
 constexpr const char* kIndexName = "model.safetensors.index.json";
 constexpr const char* kFileName = "model.safetensors";
 constexpr const char* kAgain = "fetch or make the file again";
@@ -47,7 +49,8 @@ class HeadParser {
       : name_(name), data_offset_(data_offset), data_bytes_(data_bytes) {}
 
   SafetensorsHead parse(std::string_view text) {
-    const Json root = base::parse_json(text, {.depth_max = 8, .name = printable(name_)});
+    const Json root = base::parse_json(
+        text, {.depth_max = 8, .values_max = kValuesMax, .name = printable(name_)});
     for (const auto& [key, value] : root.as_object()) {
       if (key == "__metadata__") {
         read_metadata(value);
@@ -236,8 +239,8 @@ std::unordered_map<std::string, std::string> read_index(const std::string& path)
     throw base::fail(ErrorKind::bad_input, "%s: %s; fetch the index again", shown.c_str(),
                      problem.c_str());
   };
-  const Json root =
-      base::parse_json(base::read_file(path, kIndexBytesMax), {.depth_max = 16, .name = shown});
+  const Json root = base::parse_json(base::read_file(path, kIndexBytesMax),
+                                     {.depth_max = 16, .values_max = kValuesMax, .name = shown});
   const Json* map = root.find("weight_map");
   if (map == nullptr || !map->is_object()) refuse("has no weight_map");
   if (map->as_object().empty()) refuse("has an empty weight_map");
