@@ -60,9 +60,9 @@ class Matcher {
       const auto byte_at_depth = [depth](const Entry& entry) {
         return depth < entry.content.size() ? static_cast<uint8_t>(entry.content[depth]) : -1;
       };
-      const auto agreeing = std::ranges::equal_range(
-          open, static_cast<int>(static_cast<uint8_t>(text[begin + depth])), {}, byte_at_depth);
-      open = {agreeing.begin(), agreeing.end()};
+      const int byte = static_cast<uint8_t>(text[begin + depth]);
+      const auto first = std::ranges::lower_bound(open, byte, {}, byte_at_depth);
+      open = {first, std::ranges::upper_bound(open, byte, {}, byte_at_depth)};
       if (open.empty()) break;
       const size_t end = begin + depth + 1;
       if (open.front().content.size() == depth + 1 && !touches(ordinary, begin, end)) {

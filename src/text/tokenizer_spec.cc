@@ -37,8 +37,7 @@ void add_end_ids(TokenizerSpec& spec) {
     }
   }
   std::ranges::sort(spec.end_ids);
-  const auto repeated = std::ranges::unique(spec.end_ids);
-  spec.end_ids.erase(repeated.begin(), repeated.end());
+  spec.end_ids.erase(std::unique(spec.end_ids.begin(), spec.end_ids.end()), spec.end_ids.end());
 }
 
 TokenizerSpec spec_from_gguf(GgufTokenizer gguf) {

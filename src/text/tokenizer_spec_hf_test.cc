@@ -287,6 +287,35 @@ TEST(TokenizerSpecHf, RefusesBrokenJson) {
   expect_refused(ErrorKind::bad_input, "dir/tokenizer.json: at byte 31: duplicate key", files);
 }
 
+TEST(TokenizerSpecHf, RefusesFilesBeyondReason) {
+  HfTokenizerFiles files = tiny_files();
+  files.folder = "dir";
+  files.tokenizer_json = std::string((size_t{64} << 20) + 1, ' ');
+  expect_refused(ErrorKind::bad_input, "dir/tokenizer.json: 67108865 bytes; at most", files);
+}
+
+// Any flipped bit gives a tokenizer or one of the two refusals.
+TEST(TokenizerSpecHf, SurvivesFlippedBits) {
+  HfTokenizerFiles files = tiny_files();
+  const std::string whole = *files.tokenizer_json;
+  base::Rng rng(10);
+  size_t refused = 0;
+  for (int i = 0; i < 400; ++i) {
+    std::string flipped = whole;
+    flipped[rng.below(flipped.size())] ^= static_cast<char>(1 << rng.below(8));
+    files.tokenizer_json = flipped;
+    try {
+      const Tokenizer tokenizer(spec_from_hf(files));
+      EXPECT_EQ(tokenizer.decode(tokenizer.encode("a b")).size(), 3u);
+    } catch (const base::Error& error) {
+      EXPECT_TRUE(error.kind() == ErrorKind::bad_input || error.kind() == ErrorKind::unsupported)
+          << error.what();
+      ++refused;
+    }
+  }
+  EXPECT_GT(refused, 200u);
+}
+
 TEST(TokenizerSpecHf, AddedTokensLookSpecialByTheirText) {
   const auto type_of = [](const char* content) {
     const TokenizerSpec spec = spec_from_hf(changed_tokenizer([&](Json& json) {
