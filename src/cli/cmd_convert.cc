@@ -1,0 +1,111 @@
+#include <chrono>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "cli/command.h"
+#include "export/convert.h"
+
+namespace karat::cli {
+
+using base::both_units;
+using base::Json;
+using base::printable;
+using base::strf;
+using exporting::ConvertedFile;
+using exporting::OutType;
+
+namespace {
+
+class Convert : public Command {
+ public:
+  std::string verb() const override { return "convert"; }
+  std::string summary() const override { return "Hugging Face checkpoint -> GGUF"; }
+  std::string usage() const override { return "HF_DIR -o OUT.gguf [options]"; }
+
+  void declare(Options& options) override {
+    options.text("HF_DIR", "HF_DIR", folder_, "folder with config.json and safetensors files")
+        .required = true;
+    options.text("-o,--output", "OUT.gguf", options_.output, "file of the language model");
+    options.choice("--outtype", {"auto", "bf16", "f16", "f32", "q8_0"}, type_,
+                   "type of the matrices; auto keeps the checkpoint's");
+    options.flag("--no-mtp", no_mtp_, "leave the MTP block out");
+    options.flag("--mtp-only", mtp_only_, "only embedding, head and MTP block: a draft file");
+    options.flag("--fuse-gate-up-exps", fuse_, "gate and up of the experts as one tensor");
+    options.text("--mmproj", "OUT", options_.vision_output, "write the vision tower to this file");
+    options.bytes("--split-max-size", "SIZE", options_.shard_bytes_max,
+                  "split the output into files of at most this size");
+  }
+
+  void run(const Common& common) override {
+    if (no_mtp_ && mtp_only_) {
+      throw base::fail(base::ErrorKind::usage, "--no-mtp and --mtp-only exclude each other");
+    }
+    options_.type = out_type();
+    options_.mtp = no_mtp_     ? exporting::MtpPart::drop
+                   : mtp_only_ ? exporting::MtpPart::only
+                               : exporting::MtpPart::keep;
+    options_.gate_up = fuse_ ? model::GateUp::fused : model::GateUp::split;
+    options_.force = common.force;
+    const auto begin = std::chrono::steady_clock::now();
+    base::ThreadPool pool(common.thread_count());
+    const auto files = exporting::convert_checkpoint(folder_, options_, pool);
+    const double seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    if (common.json) {
+      print_json(json(files, seconds));
+    } else {
+      print(text(files, seconds));
+    }
+  }
+
+ private:
+  OutType out_type() const {
+    if (type_ == "f32") return OutType::f32;
+    if (type_ == "f16") return OutType::f16;
+    if (type_ == "bf16") return OutType::bf16;
+    if (type_ == "q8_0") return OutType::q8_0;
+    return OutType::automatic;
+  }
+
+  static std::string text(const std::vector<ConvertedFile>& files, double seconds) {
+    std::string out;
+    for (const ConvertedFile& file : files) {
+      for (const std::string& path : file.paths) out += printable(path) + "\n";
+      out += strf("  %lld tensors, %lld parameters, %s, %s\n", static_cast<long long>(file.tensors),
+                  static_cast<long long>(file.params), file.type.c_str(),
+                  both_units(file.bytes).c_str());
+    }
+    return out + strf("  %.1f s\n", seconds);
+  }
+
+  static Json json(const std::vector<ConvertedFile>& files, double seconds) {
+    const auto strings = [](const std::vector<std::string>& values) {
+      return Json(Json::Array(values.begin(), values.end()));
+    };
+    Json rows = Json::array();
+    for (const ConvertedFile& file : files) {
+      Json row = Json::object();
+      row.set("paths", strings(file.paths));
+      row.set("tensors", file.tensors);
+      row.set("params", file.params);
+      row.set("bytes", file.bytes);
+      row.set("type", file.type);
+      row.set("fallbacks", strings(file.fallbacks));
+      rows.push(std::move(row));
+    }
+    Json out = Json::object();
+    out.set("files", std::move(rows));
+    out.set("seconds", seconds);
+    return out;
+  }
+
+  std::string folder_, type_ = "auto";
+  exporting::ConvertOptions options_;
+  bool no_mtp_ = false, mtp_only_ = false, fuse_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<Command> make_convert() { return std::make_unique<Convert>(); }
+
+}  // namespace karat::cli
