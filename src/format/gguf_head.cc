@@ -251,6 +251,11 @@ uint64_t read_count(Cursor& in, const char* what, uint64_t bytes_each) {
                   static_cast<unsigned long long>(count), what,
                   static_cast<unsigned long long>(in.left()), kDamaged);
   }
+  if (count > kGgufEntriesMax) {
+    throw in.fail(ErrorKind::unsupported, "%llu %s, at most %llu are supported; %s",
+                  static_cast<unsigned long long>(count), what,
+                  static_cast<unsigned long long>(kGgufEntriesMax), kDamaged);
+  }
   return count;
 }
 

@@ -20,6 +20,7 @@ inline constexpr size_t kGgufNameMax = 63;               // GGML_MAX_NAME withou
 inline constexpr int kGgufDimsMax = 4;                   // GGML_MAX_DIMS
 inline constexpr size_t kGgufKeyMax = 65535;             // GGUF specification
 inline constexpr uint64_t kGgufHeadBytesMax = uint64_t{1} << 27;  // ours; 35B files have 15 MB
+inline constexpr uint64_t kGgufEntriesMax = 1u << 20;  // ours; keys, and tensors, of one file
 
 struct GgufHead {
   uint32_t version = 3;

@@ -174,6 +174,10 @@ TEST(GgufHead, ManyKeysTakeLinearTime) {
   const std::string file = parts.str();
   // A pairwise comparison of the keys (4.5e10 steps) would not come back.
   EXPECT_EQ(parse(file).metadata.size(), 300'000u);
+  parts.keys.resize(1);
+  parts.key_count = kGgufEntriesMax + 1;
+  parts.keys[0] += std::string(14 * kGgufEntriesMax, '\0');
+  EXPECT_NE(refusal(parts.str()).find("at most 1048576 are supported"), std::string::npos);
 }
 
 }  // namespace

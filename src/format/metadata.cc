@@ -14,6 +14,8 @@ template <class... Cases>
 struct Overloaded : Cases... {
   using Cases::operator()...;
 };
+template <class... Cases>
+Overloaded(Cases...) -> Overloaded<Cases...>;
 
 std::string text_of(const std::string& value) { return "\"" + base::printable(value, 80) + "\""; }
 std::string text_of(bool value) { return value ? "true" : "false"; }

@@ -21,8 +21,8 @@ using base::Json;
 using base::printable;
 
 constexpr uint64_t kIndexBytesMax = 100'000'000;
-// JSON values in a header or index: room for some 500,000 tensors, and a bound on memory.
-constexpr size_t kValuesMax = size_t{1} << 22;
+// JSON values in a header or index: room for some 250,000 tensors, and a bound on memory.
+constexpr size_t kValuesMax = size_t{1} << 21;
 constexpr const char* kIndexName = "model.safetensors.index.json";
 constexpr const char* kFileName = "model.safetensors";
 constexpr const char* kAgain = "fetch or make the file again";

@@ -244,12 +244,12 @@ inline std::vector<HostileFile> hostile_safetensors() {
        file(R"({"a":[0)" +
                 [] {
                   std::string zeros;
-                  for (int i = 0; i < (1 << 22) + 10; ++i) zeros += ",0";
+                  for (int i = 0; i < (1 << 21) + 10; ++i) zeros += ",0";
                   return zeros;
                 }() +
                 "]}",
             8),
-       "more than 4194304 values"},
+       "more than 2097152 values"},
       {"junk-after-json", file(good + "x", 8), "JSON"},
       {"key-twice", file(good.substr(0, good.size() - 1) + "," + good.substr(1), 8),
        "duplicate key"},
