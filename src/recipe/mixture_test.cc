@@ -1,0 +1,244 @@
+// The tables of gguf.md section 4.3 were printed by llama-quantize --dry-run on the 35B's shapes.
+#include "recipe/mixture.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <set>
+
+#include "base/error.h"
+#include "model/names.h"
+#include "support/memory_source.h"
+
+namespace karat::recipe {
+namespace {
+
+using model::block_name;
+using tensor::DType;
+using test::MemorySource;
+
+void fill(struct Full& full, bool with_mtp, int64_t experts);
+
+// Qwen3.6-35B-A3B's canonical tensors (model.md section 6.2), shapes only.
+struct Full {
+  Full() = default;
+  explicit Full(bool with_mtp, int64_t experts = 256) { fill(*this, with_mtp, experts); }
+  MemorySource source;
+  model::Config config;
+};
+
+void add_moe(MemorySource& s, int64_t n, int64_t experts) {
+  s.add(block_name(n, "ffn_gate_inp.weight"), DType::f32, {experts, 2048});
+  s.add(block_name(n, "ffn_gate_exps.weight"), DType::bf16, {experts, 512, 2048});
+  s.add(block_name(n, "ffn_up_exps.weight"), DType::bf16, {experts, 512, 2048});
+  s.add(block_name(n, "ffn_down_exps.weight"), DType::bf16, {experts, 2048, 512});
+  s.add(block_name(n, "ffn_gate_inp_shexp.weight"), DType::f32, {1, 2048});
+  s.add(block_name(n, "ffn_gate_shexp.weight"), DType::bf16, {512, 2048});
+  s.add(block_name(n, "ffn_up_shexp.weight"), DType::bf16, {512, 2048});
+  s.add(block_name(n, "ffn_down_shexp.weight"), DType::bf16, {2048, 512});
+  s.add(block_name(n, "attn_norm.weight"), DType::f32, {2048});
+  s.add(block_name(n, "post_attention_norm.weight"), DType::f32, {2048});
+}
+
+void add_attention(MemorySource& s, int64_t n) {
+  s.add(block_name(n, "attn_q.weight"), DType::bf16, {8192, 2048});
+  s.add(block_name(n, "attn_k.weight"), DType::bf16, {512, 2048});
+  s.add(block_name(n, "attn_v.weight"), DType::bf16, {512, 2048});
+  s.add(block_name(n, "attn_output.weight"), DType::bf16, {2048, 4096});
+  s.add(block_name(n, "attn_q_norm.weight"), DType::f32, {256});
+  s.add(block_name(n, "attn_k_norm.weight"), DType::f32, {256});
+}
+
+void add_delta_net(MemorySource& s, int64_t n) {
+  s.add(block_name(n, "attn_qkv.weight"), DType::bf16, {8192, 2048});
+  s.add(block_name(n, "attn_gate.weight"), DType::bf16, {4096, 2048});
+  s.add(block_name(n, "ssm_beta.weight"), DType::bf16, {32, 2048});
+  s.add(block_name(n, "ssm_alpha.weight"), DType::bf16, {32, 2048});
+  s.add(block_name(n, "ssm_conv1d.weight"), DType::f32, {8192, 4});
+  s.add(block_name(n, "ssm_a"), DType::f32, {32});
+  s.add(block_name(n, "ssm_dt.bias"), DType::f32, {32});
+  s.add(block_name(n, "ssm_norm.weight"), DType::f32, {128});
+  s.add(block_name(n, "ssm_out.weight"), DType::bf16, {2048, 4096});
+}
+
+void fill(Full& full, bool with_mtp, int64_t experts) {
+  MemorySource& s = full.source;
+  s.add("output.weight", DType::bf16, {248320, 2048});
+  s.add("token_embd.weight", DType::bf16, {248320, 2048});
+  s.add("output_norm.weight", DType::f32, {2048});
+  for (int64_t n = 0; n < 40; ++n) {
+    full.config.mixers.push_back((n + 1) % 4 == 0 ? model::Mixer::attention
+                                                  : model::Mixer::delta_net);
+    if ((n + 1) % 4 == 0) {
+      add_attention(s, n);
+    } else {
+      add_delta_net(s, n);
+    }
+    add_moe(s, n, experts);
+  }
+  if (with_mtp) {
+    add_attention(s, 40);
+    add_moe(s, 40, experts);
+    s.add("blk.40.nextn.eh_proj.weight", DType::bf16, {2048, 4096});
+    for (const char* norm : {"enorm", "hnorm", "shared_head_norm"}) {
+      s.add(block_name(40, "nextn." + std::string(norm) + ".weight"), DType::f32, {2048});
+    }
+  }
+  full.config.mtp_layers = with_mtp ? 1 : 0;
+  full.config.experts = experts;
+}
+
+int64_t bytes_of(const Full& full, const char* preset, const MixtureOptions& options = {}) {
+  int64_t bytes = 0;
+  for (const TypeDecision& d :
+       decide_types(full.source, full.config, preset_named(preset), options)) {
+    bytes += tensor::TensorInfo{"", d.type, full.source.tensors()[d.tensor].shape}.bytes();
+  }
+  return bytes;
+}
+
+std::set<int64_t> layers_with(const Full& full, const char* preset, std::string_view rest,
+                              DType type) {
+  std::set<int64_t> layers;
+  for (const TypeDecision& d : decide_types(full.source, full.config, preset_named(preset), {})) {
+    const tensor::TensorInfo& t = full.source.tensors()[d.tensor];
+    const int64_t layer = model::layer_of(t.name);
+    if (layer >= 0 && t.name == block_name(layer, rest) && d.type == type) layers.insert(layer);
+  }
+  return layers;
+}
+
+TEST(Mixture, TotalsOfTheFullModelEqualLlamaQuantizes) {
+  const Full plain(false), mtp(true);
+  ASSERT_EQ(plain.source.tensors().size(), 733u);
+  ASSERT_EQ(mtp.source.tensors().size(), 753u);
+  const struct {
+    const char* preset;
+    int64_t without, with;
+  } kTotals[] = {
+      {"Q4_K_S", 19878914560, 20355871232}, {"Q4_K_M", 21155768832, 21702472192},
+      {"Q5_K_S", 23970294272, 24552763904}, {"Q5_K_M", 24718141952, 25336541696},
+      {"Q6_K", 28503163392, 29197740544},   {"Q8_0", 36892150272, 37791158784},
+      {"BF16", 69365647872, 71056003584},   {"F16", 69365647872, 71056003584},
+  };
+  for (const auto& row : kTotals) {
+    EXPECT_EQ(bytes_of(plain, row.preset), row.without) << row.preset;
+    EXPECT_EQ(bytes_of(mtp, row.preset), row.with) << row.preset << " with MTP";
+  }
+}
+
+TEST(Mixture, LayersOfQ4_K_M) {
+  const Full full(false);
+  using Set = std::set<int64_t>;
+  EXPECT_EQ(layers_with(full, "Q4_K_M", "attn_qkv.weight", DType::q6_k),
+            (Set{0, 1, 2, 4, 10, 13, 16, 22, 25, 28, 34, 36, 37, 38}));
+  EXPECT_EQ(layers_with(full, "Q4_K_M", "attn_v.weight", DType::q6_k), (Set{3, 7, 19, 31, 35, 39}));
+  EXPECT_EQ(layers_with(full, "Q4_K_M", "ffn_down_exps.weight", DType::q6_k).size(), 20u);
+  EXPECT_EQ(layers_with(full, "Q4_K_M", "ffn_down_shexp.weight", DType::q6_k).size(), 20u);
+  EXPECT_EQ(layers_with(full, "Q4_K_M", "ssm_alpha.weight", DType::q4_k).size(), 30u);
+}
+
+TEST(Mixture, LayersOfQ4_K_S) {
+  const Full full(false);
+  EXPECT_EQ(layers_with(full, "Q4_K_S", "attn_qkv.weight", DType::q5_k),
+            (std::set<int64_t>{0, 1, 2}));
+  EXPECT_EQ(layers_with(full, "Q4_K_S", "attn_v.weight", DType::q5_k), (std::set<int64_t>{3}));
+  EXPECT_EQ(layers_with(full, "Q4_K_S", "ffn_down_exps.weight", DType::q5_k),
+            (std::set<int64_t>{0, 1, 2, 3, 4}));
+}
+
+TEST(Mixture, EightExpertsFollowTheOlderRules) {
+  const Full full(false, 8);
+  EXPECT_EQ(layers_with(full, "Q4_K_M", "attn_qkv.weight", DType::q8_0).size(), 30u);
+  EXPECT_EQ(layers_with(full, "Q4_K_M", "attn_k.weight", DType::q8_0).size(), 10u);
+  EXPECT_EQ(layers_with(full, "Q4_K_M", "attn_output.weight", DType::q5_k).size(), 10u);
+}
+
+TEST(Mixture, OrderIsByBlockThenName) {
+  const Full full(false);
+  const auto decisions = decide_types(full.source, full.config, preset_named("Q8_0"), {});
+  const auto name = [&](size_t i) { return full.source.tensors()[decisions[i].tensor].name; };
+  EXPECT_EQ(name(0), "output.weight");
+  EXPECT_EQ(name(1), "output_norm.weight");
+  EXPECT_EQ(name(2), "token_embd.weight");
+  EXPECT_EQ(name(3), "blk.0.attn_gate.weight");
+  EXPECT_EQ(name(decisions.size() - 1), "blk.39.post_attention_norm.weight");
+}
+
+TEST(Mixture, OverridesHavePrecedence) {
+  const Full full(false);
+  MixtureOptions options;
+  options.output_type = DType::q8_0;
+  options.token_embedding_type = DType::q6_k;
+  options.rules.push_back(parse_type_rule("BLK\\.7\\..*exps=q8_0"));
+  options.rules.push_back(parse_type_rule("exps=q5_K"));
+  std::map<std::string, TypeDecision> by_name;
+  for (const TypeDecision& d :
+       decide_types(full.source, full.config, preset_named("q4_k_m"), options)) {
+    by_name.emplace(full.source.tensors()[d.tensor].name, d);
+  }
+  EXPECT_EQ(by_name.at("output.weight").type, DType::q8_0);
+  EXPECT_EQ(by_name.at("token_embd.weight").type, DType::q6_k);
+  EXPECT_EQ(by_name.at("blk.7.ffn_up_exps.weight").type, DType::q8_0);
+  EXPECT_EQ(by_name.at("blk.8.ffn_up_exps.weight").type, DType::q5_k);
+  EXPECT_STREQ(by_name.at("blk.8.ffn_up_exps.weight").decided_by, "--tensor-type");
+  EXPECT_EQ(by_name.at("blk.8.ffn_gate_inp.weight").type, DType::f32);
+  options.pure = true;
+  options.rules.clear();
+  for (const TypeDecision& d :
+       decide_types(full.source, full.config, preset_named("q4_k_m"), options)) {
+    const std::string& name = full.source.tensors()[d.tensor].name;
+    if (name == "blk.0.attn_qkv.weight") {
+      EXPECT_EQ(d.type, DType::q4_k);
+    }
+  }
+}
+
+void expect_usage_error(const Full& full, const char* preset, const MixtureOptions& options,
+                        const std::string& part) {
+  try {
+    decide_types(full.source, full.config, preset_named(preset), options);
+    FAIL() << "no error";
+  } catch (const base::Error& error) {
+    EXPECT_EQ(error.kind(), base::ErrorKind::usage);
+    EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << error.what();
+  }
+}
+
+TEST(Mixture, RulesThatDoNothingAreErrors) {
+  const Full full(false);
+  MixtureOptions options;
+  options.rules.push_back(parse_type_rule("ffn_dwon=q8_0"));
+  expect_usage_error(full, "Q4_K_M", options, "matches no tensor");
+  options.rules.clear();
+  options.rules.push_back(parse_type_rule("ffn_down=q8_0"));
+  options.rules.push_back(parse_type_rule("ffn_down_exps=q6_K"));
+  expect_usage_error(full, "Q4_K_M", options, "earlier rule");
+  options.rules.pop_back();
+  expect_usage_error(full, "BF16", options, "no effect");
+  EXPECT_THROW(parse_type_rule("x"), base::Error);
+  EXPECT_THROW(parse_type_rule("x=q9"), base::Error);
+  EXPECT_THROW(preset_named("Q4_K_L"), base::Error);
+}
+
+TEST(Mixture, ShortRowsFallBack) {
+  Full full;
+  full.source.add("blk.0.attn_q.weight", DType::bf16, {64, 96});
+  full.source.add("blk.0.attn_gate.weight", DType::bf16, {64, 40});
+  full.source.add("output.weight", DType::bf16, {64, 96});
+  full.config.mixers.assign(1, model::Mixer::attention);
+  const auto decisions = decide_types(full.source, full.config, preset_named("Q6_K"), {});
+  EXPECT_EQ(decisions[0].type, DType::q8_0);  // output
+  EXPECT_EQ(decisions[1].type, DType::f16);   // 40 columns fill no block
+  EXPECT_EQ(decisions[2].type, DType::q8_0);
+}
+
+TEST(Mixture, DimensionsAsGgmlCountsThem) {
+  EXPECT_EQ(ggml_dims({1, 2048}), 1);
+  EXPECT_EQ(ggml_dims({2048, 1}), 2);
+  EXPECT_EQ(ggml_dims({256, 512, 2048}), 3);
+  EXPECT_EQ(ggml_dims({1, 1}), 1);
+}
+
+}  // namespace
+}  // namespace karat::recipe
