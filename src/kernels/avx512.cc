@@ -14,10 +14,6 @@
 #include "kernels/table.h"
 #include "kernels/tables.h"
 
-// gcc 12's own headers spell "undefined register" as a variable initialised with itself.
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-
 ISA_BEGIN("avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c")
 namespace karat::kernels::avx512 {
 namespace {
