@@ -84,8 +84,9 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
     return refuse(error.id == kNumberOutOfRange ? "number out of range" : "not valid JSON");
   }
 
+  bool failed() const { return !message_.empty(); }
   Json take() {
-    if (message_.empty()) return std::move(root_);
+    if (!failed()) return std::move(root_);
     throw named(limits_, message_);
   }
 
@@ -294,6 +295,15 @@ std::string Json::dump(int indent) const {
   return out;
 }
 
+namespace {
+
+void run_parser(std::string_view text, Builder& builder) {
+  nlohmann::json::sax_parse(Cursor(text.data(), builder.furthest()),
+                            Cursor(text.data() + text.size(), builder.furthest()), &builder);
+}
+
+}  // namespace
+
 Json parse_json(std::string_view text, const JsonLimits& limits) {
   // The parser takes a zero byte for the end and skips a byte order mark; neither is JSON.
   const size_t zero = text.find('\0');
@@ -304,8 +314,17 @@ Json parse_json(std::string_view text, const JsonLimits& limits) {
     throw named(limits, "at byte 0: byte order mark in JSON; remove it");
   }
   Builder builder(text, limits);
-  nlohmann::json::sax_parse(Cursor(text.data(), builder.furthest()),
-                            Cursor(text.data() + text.size(), builder.furthest()), &builder);
+  run_parser(text, builder);
+  return builder.take();
+}
+
+std::optional<Json> try_parse_json(std::string_view text, const JsonLimits& limits) {
+  if (text.find('\0') != std::string_view::npos || starts_with(text, "\xEF\xBB\xBF")) {
+    return std::nullopt;
+  }
+  Builder builder(text, limits);
+  run_parser(text, builder);
+  if (builder.failed()) return std::nullopt;
   return builder.take();
 }
 

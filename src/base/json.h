@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -85,5 +86,7 @@ struct JsonLimits {
 // Throws Error{bad_input} with the byte offset ("NAME: at byte 17: not valid JSON"); trailing bytes
 // are an error.
 Json parse_json(std::string_view text, const JsonLimits& limits = {});
+// The same for text that may well be no JSON: nothing instead of an error.
+std::optional<Json> try_parse_json(std::string_view text, const JsonLimits& limits = {});
 
 }  // namespace karat::base

@@ -4,24 +4,17 @@
 // interpreter of text/jinja.h and reaches nothing but the values given here.
 #pragma once
 
-#include <cstddef>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "base/json.h"
+#include "text/marked_text.h"
 
 namespace karat::text {
 
 class JinjaTemplate;
-
-// The bytes [begin, end) of a text.
-struct TextRange {
-  size_t begin = 0, end = 0;
-  friend bool operator==(const TextRange&, const TextRange&) = default;
-};
 
 // What a template sees beside the messages. Absent means "not defined" for the template, which is
 // not the same as false: Qwen3.6 thinks unless enable_thinking is exactly false.
@@ -35,13 +28,10 @@ struct RenderOptions {
   base::Json extra;
 };
 
-// A prompt and which parts of it are copies of text from the messages and tools (sorted, disjoint;
-// a range covers at least what was copied). A special token spelled inside such a range is the
-// user's text, not the template's markup, and should be tokenized as text.
-struct RenderedPrompt {
-  std::string text;
-  std::vector<TextRange> input;
-};
+// A prompt; its marks show which parts are copies of text from the messages and tools (at least
+// these). A special token spelled inside a marked range is the user's text, not the template's
+// markup, and should be tokenized as text.
+using RenderedPrompt = MarkedText;
 
 class ChatTemplate {
  public:

@@ -65,11 +65,48 @@ class ReplyParser {
 
  private:
   enum class State { reasoning_start, reasoning, content_start, content, call };
+  // Where in a call the text examined so far ends.
+  enum class Part { begin, function_name, between, parameter_name, value, json, end };
+  enum class Step { advanced, wait, malformed };
+
+  bool process(bool final);
+  bool start(bool final);
+  bool reasoning(bool final);
+  bool content(bool final);
+  bool call(bool final);
+  Step call_part();
+  Step begin_call();
+  Step begin_function();
+  Step between_parameters();
+  Step begin_parameter();
+  Step value();
+  Step json_call();
+  Step end_call();
+  void skip_blanks();
+  Step expect(std::string_view tag);
+  Step tag_name(std::string& name);
+  void emit_reasoning(size_t end);
+  void emit_content(size_t end);
+  void emit_call(ReplyEvent::Kind kind, std::string text, base::Json argument);
+  void add_argument(const std::string& name, const std::string& text);
+  void abandon_call(size_t end);
 
   base::Json tools_;
   State state_;
-  std::string pending_;  // not yet decided: a possible tag, or the text of an unfinished call
+  bool after_tag_ = false;  // line breaks at the start of pending_ are framing
+  std::string pending_;     // not yet decided: a possible tag, or the text of an unfinished call
+  // Of an unfinished call:
+  Part part_ = Part::begin;
+  size_t at_ = 0;        // how much of pending_ has been examined
+  size_t begin_ = 0;     // where the current value, or the JSON, starts in pending_
+  int depth_ = 0;        // open brackets of the JSON
+  bool quoted_ = false;  // inside a string of the JSON
+  bool started_ = false;
+  ToolCall call_;
+  std::string parameter_;
+
   Reply reply_;
+  std::vector<ReplyEvent> events_;
 };
 
 // True if a prompt ends with an open think block ("<think>\n", as the generation prompt of the
