@@ -41,9 +41,7 @@ Spans split_at_space(std::string_view text, size_t most, bool from_right) {
     rest = {rest.begin + kept.begin, rest.begin + kept.end};
     if (rest.begin >= rest.end) break;
     if (out.size() == most) {
-      const Stripped all = stripped(text.substr(rest.begin, rest.end - rest.begin), nullptr,
-                                    from_right, !from_right);
-      out.push_back({rest.begin + all.begin, rest.begin + all.end});
+      out.push_back(rest);
       break;
     }
     size_t at = from_right ? rest.end : rest.begin;
