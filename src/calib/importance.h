@@ -34,7 +34,7 @@ class ImportanceTap : public model::Tap {
 struct CalibrateOptions {
   bool process_output = false;  // also the input of output.weight
   int64_t batch_tokens = 2048;  // tokens per forward pass (whole chunks, at least one)
-  model::ForwardOptions forward;
+  model::ForwardOptions forward = {};
 };
 
 // Runs every chunk of the corpus from an empty state through the trunk and, if the model has one,

@@ -29,7 +29,7 @@ struct Chunks {
 
 struct ScoreOptions {
   int64_t batch_tokens = 2048;  // tokens per forward pass (whole chunks, at least one)
-  model::ForwardOptions forward;
+  model::ForwardOptions forward = {};
 };
 
 // Hands the logits of chunk after chunk to `sink`: logits [chunks.scored(), vocab]. The sink runs
