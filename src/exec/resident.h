@@ -1,4 +1,5 @@
-// A model whose weights are all in memory: serving, chat, evaluation and calibration of models that fit.
+// A model whose weights are all in memory: serving, chat, evaluation and calibration of models that
+// fit.
 #pragma once
 
 #include <cstdint>
@@ -24,8 +25,9 @@ class ResidentModel {
   // Bytes of weights that a ResidentModel of this source would hold; reads nothing.
   static uint64_t bytes_needed(const tensor::TensorSource& source);
 
-  // Trunk: embeds `tokens` (all segments' rows in order), runs every block and the final norm, advances
-  // the states. hidden: [tokens.size(), H], the rows that go into the head (and into the MTP block).
+  // Trunk: embeds `tokens` (all segments' rows in order), runs every block and the final norm,
+  // advances the states. hidden: [tokens.size(), H], the rows that go into the head (and into the
+  // MTP block).
   void forward(const model::ForwardContext& context, std::span<const model::Segment> segments,
                std::span<const int32_t> tokens, float* hidden) const;
 

@@ -16,11 +16,11 @@ namespace karat::model {
 enum class Mixer { delta_net, attention };
 
 struct RopeConfig {
-  int64_t dims = 64;                           // rotated dimensions of each head
+  int64_t dims = 64;  // rotated dimensions of each head
   double theta = 1e7;
   std::array<int32_t, 4> sections{11, 11, 10, 0};  // frequencies per position axis (T, H, W, -)
-  std::string scaling = "default";             // "default" or "yarn"
-  double factor = 1;                           // YaRN only, model.md section 9
+  std::string scaling = "default";                 // "default" or "yarn"
+  double factor = 1;                               // YaRN only, model.md section 9
   int64_t original_context = 0;
 };
 
@@ -30,13 +30,13 @@ struct VisionConfig {
 };
 
 struct Config {
-  int64_t hidden = 0;         // H
-  int64_t vocab = 0;          // rows of the embedding, padding included
+  int64_t hidden = 0;  // H
+  int64_t vocab = 0;   // rows of the embedding, padding included
   int64_t context_max = 0;
   float rms_eps = 1e-6f;
   std::vector<Mixer> mixers;  // one per trunk layer
   int64_t full_attention_interval = 4;
-  int64_t mtp_layers = 0;     // 0 or 1; MTP blocks are attention blocks numbered after the trunk
+  int64_t mtp_layers = 0;  // 0 or 1; MTP blocks are attention blocks numbered after the trunk
   bool tied_embeddings = false;
 
   // attention: q and gate [heads, 2, head_dim] interleaved per head, k, v [kv_heads, head_dim]
@@ -66,9 +66,9 @@ struct Config {
 // (every dimension is bounded and consistent: heads divide, experts_used <= experts, ...).
 Config config_from_hf(const base::Json& config, std::string_view where);
 
-// The same from the metadata of a GGUF file of architecture qwen35moe. The vocabulary is the size of
-// the token list, or 0 if there is none: open_model() then takes it from token_embd.weight, and it
-// sets tied_embeddings if there is no output.weight.
+// The same from the metadata of a GGUF file of architecture qwen35moe. The vocabulary is the size
+// of the token list, or 0 if there is none: open_model() then takes it from token_embd.weight, and
+// it sets tied_embeddings if there is no output.weight.
 Config config_from_gguf(const format::Metadata& metadata, std::string_view where);
 
 }  // namespace karat::model

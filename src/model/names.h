@@ -1,4 +1,5 @@
-// Canonical tensor names: GGUF's. One function per family of names, so that nobody spells them twice.
+// Canonical tensor names: GGUF's. One function per family of names, so that nobody spells them
+// twice.
 #pragma once
 
 #include <cstdint>

@@ -21,16 +21,16 @@ struct OpenedModel {
   std::vector<std::string> files;                // every file that determines the content
   std::unique_ptr<tensor::TensorSource> source;  // canonical tensors
   Config config;
-  std::optional<text::TokenizerSpec> tokenizer;  // absent if the files have none
-  std::string chat_template;                     // "" if there is none
-  std::optional<format::Metadata> metadata;      // GGUF only: as in the file
+  std::optional<text::TokenizerSpec> tokenizer;     // absent if the files have none
+  std::string chat_template;                        // "" if there is none
+  std::optional<format::Metadata> metadata;         // GGUF only: as in the file
   std::shared_ptr<const tensor::TensorSource> raw;  // HF only: the tensors under their own names
 };
 
 // Reads configuration and tensor table, no weights. Errors name file and place; paths of the wrong
 // kind (a file of a checkpoint, a folder without config.json, a pickle) get a hint. The shapes of a
-// GGUF file's tensors are checked against its metadata; which tensors are there is not. `options` say how
-// an HF folder is presented.
+// GGUF file's tensors are checked against its metadata; which tensors are there is not. `options`
+// say how an HF folder is presented.
 OpenedModel open_model(const std::string& path, const HfOptions& options = {});
 
 // An HF folder before its tensors get canonical names: for make_hf_source and make_vision_source.

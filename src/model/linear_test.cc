@@ -1,0 +1,153 @@
+#include "model/linear.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "base/error.h"
+#include "base/rng.h"
+#include "codec/codec.h"
+#include "kernels/dispatch.h"
+#include "model/activations.h"
+
+namespace karat::model {
+namespace {
+
+using tensor::DType;
+
+std::vector<float> random_values(int64_t n, uint64_t seed) {
+  base::Rng rng(seed);
+  std::vector<float> x(static_cast<size_t>(n));
+  for (float& value : x) value = static_cast<float>(rng.uniform() - 0.5);
+  return x;
+}
+
+// A stack of matrices in a stored type, and what its bytes decode to.
+struct Stored {
+  Linear linear;
+  std::vector<std::byte> bytes;
+  std::vector<float> decoded;
+
+  Stored(DType type, int64_t rows, int64_t cols, int64_t experts = 1) {
+    const std::vector<float> values = random_values(experts * rows * cols, 5);
+    linear = {"w", type, nullptr, rows, cols, experts};
+    bytes.resize(static_cast<size_t>(experts * rows * linear.row_bytes()));
+    decoded.resize(values.size());
+    const codec::Codec& codec = codec::codec_for(type);
+    codec.encode_row(values, {}, bytes);
+    codec.decode(bytes, decoded);
+    linear.data = bytes.data();
+  }
+};
+
+const Config kConfig;
+
+class Products : public testing::TestWithParam<DType> {};
+
+// Against double; the bound is that of a sum of k terms in 16 lanes (docs/NUMERICS.md).
+TEST_P(Products, MatchTheDecodedMatrix) {
+  base::ThreadPool pool(2);
+  for (const int64_t rows : {1, 3, 300}) {
+    const int64_t cols = 256, features = 70, ldx = cols + 5, ldy = features + 3;
+    const Stored w(GetParam(), features, cols, 2);
+    const std::vector<float> x = random_values(rows * ldx, 6);
+    for (const kernels::KernelTable* table : kernels::supported_tables()) {
+      const ForwardContext context{kConfig, pool, *table};
+      std::vector<float> y(static_cast<size_t>(rows * ldy), -7.0F);
+      apply_linear(context, w.linear, 1, x.data(), ldx, rows, y.data(), ldy);
+      for (int64_t r = 0; r < rows; ++r) {
+        for (int64_t j = 0; j < ldy; ++j) {
+          const float seen = y[static_cast<size_t>(r * ldy + j)];
+          if (j >= features) {
+            ASSERT_EQ(seen, -7.0F);  // nothing is written between the rows
+            continue;
+          }
+          double sum = 0, magnitude = 0;
+          for (int64_t k = 0; k < cols; ++k) {
+            const double product =
+                static_cast<double>(x[static_cast<size_t>(r * ldx + k)]) *
+                static_cast<double>(w.decoded[static_cast<size_t>((features + j) * cols + k)]);
+            sum += product;
+            magnitude += std::fabs(product);
+          }
+          ASSERT_NEAR(seen, sum, (cols / 16 + 4) * 0x1p-24 * magnitude * 1.001) << r << " " << j;
+        }
+      }
+    }
+  }
+}
+
+TEST_P(Products, AreTheSameBitsForThreadsAndRowSubsets) {
+  const int64_t rows = 290, cols = 512, features = 331;
+  const Stored w(GetParam(), features, cols);
+  const std::vector<float> x = random_values(rows * cols, 7);
+  const auto run = [&](int threads, Activations activations, int64_t first, int64_t count) {
+    base::ThreadPool pool(threads);
+    ForwardContext context{kConfig, pool, kernels::table()};
+    context.options.activations = activations;
+    std::vector<float> y(static_cast<size_t>(count * features));
+    apply_linear(context, w.linear, 0, x.data() + first * cols, cols, count, y.data(), features);
+    return y;
+  };
+  for (const Activations activations : {Activations::f32, Activations::bf16, Activations::stock}) {
+    const std::vector<float> all = run(1, activations, 0, rows);
+    EXPECT_EQ(run(2, activations, 0, rows), all);
+    EXPECT_EQ(run(7, activations, 0, rows), all);
+    const std::vector<float> some = run(3, activations, 100, 5);
+    EXPECT_TRUE(std::equal(some.begin(), some.end(), all.begin() + 100 * features));
+  }
+}
+
+TEST_P(Products, RoundTheirInputs) {
+  const int64_t cols = 256;
+  const Stored w(GetParam(), 20, cols);
+  const std::vector<float> x = random_values(3 * cols, 8);
+  base::ThreadPool pool(1);
+  for (const Activations activations : {Activations::bf16, Activations::stock}) {
+    std::vector<float> rounded(x.size());
+    for (size_t at = 0; at < x.size(); at += static_cast<size_t>(cols)) {
+      round_row(rounding_for(activations, GetParam()), kernels::table(), x.data() + at, cols,
+                rounded.data() + at);
+    }
+    ForwardContext context{kConfig, pool, kernels::table()};
+    std::vector<float> expected(60), seen(60);
+    apply_linear(context, w.linear, 0, rounded.data(), cols, 3, expected.data(), 20);
+    context.options.activations = activations;
+    apply_linear(context, w.linear, 0, x.data(), cols, 3, seen.data(), 20);
+    EXPECT_EQ(seen, expected);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Types, Products,
+                         testing::Values(DType::f32, DType::bf16, DType::f16, DType::q8_0,
+                                         DType::q4_k, DType::q5_k, DType::q6_k),
+                         [](const auto& type) {
+                           return std::string(tensor::info(type.param).name);
+                         });
+
+TEST(LinearJobs, SeveralAtOnceEqualOneByOne) {
+  const Stored a(DType::q8_0, 40, 64), b(DType::f32, 33, 64), c(DType::bf16, 17, 96, 3);
+  const std::vector<float> x = random_values(9 * 64, 9), z = random_values(4 * 96, 10);
+  base::ThreadPool pool(2);
+  ForwardContext context{kConfig, pool, kernels::table()};
+  context.options.activations = Activations::stock;
+  std::vector<float> ya(9 * 40), yb(9 * 33), yc(4 * 17), none;
+  const LinearJob jobs[] = {{&a.linear, 0, x.data(), 64, 9, ya.data(), 40},
+                            {&b.linear, 0, x.data(), 64, 9, yb.data(), 33},
+                            {&c.linear, 2, z.data(), 96, 4, yc.data(), 17},
+                            {&c.linear, 0, z.data(), 96, 0, none.data(), 17}};
+  apply_linears(context, jobs);
+  for (const LinearJob& job : jobs) {
+    std::vector<float> y(static_cast<size_t>(job.rows * job.ldy));
+    apply_linear(context, *job.w, job.expert, job.x, job.ldx, job.rows, y.data(), job.ldy);
+    EXPECT_TRUE(std::equal(y.begin(), y.end(), job.y));
+  }
+  apply_linears(context, {});
+  EXPECT_THROW(apply_linear(context, c.linear, 3, z.data(), 96, 4, yc.data(), 17), base::Error);
+  EXPECT_THROW(apply_linear(context, Linear{}, 0, z.data(), 96, 4, yc.data(), 17), base::Error);
+}
+
+}  // namespace
+}  // namespace karat::model
