@@ -303,11 +303,11 @@ ExpressionPtr ExpressionParser::unary(bool with_filters) {
 }
 
 ExpressionPtr ExpressionParser::primary() {
-  const Token& token = tokens_.current();
-  switch (token.kind) {
+  switch (tokens_.current().kind) {
     case Token::Kind::name: {
       auto out = make(Kind::constant);
-      const std::string name = tokens_.next().text;
+      const Token token = tokens_.next();
+      const std::string_view name = token.text;
       if (name == "true" || name == "True") {
         out->constant = Value::boolean(true);
       } else if (name == "false" || name == "False") {

@@ -241,7 +241,7 @@ Value tojson(Runtime& runtime, const Value& value, Arguments& arguments) {
         std::clamp<int64_t>(expect_int64(runtime, *values[1], "tojson's indent"), 0, 1000);
     style.indent = std::string(static_cast<size_t>(width), ' ');
   }
-  if (style.indent) style.item_separator = ",";
+  if (style.indent) style.item_separator.pop_back();  // the line break takes the blank's place
   if (values[2] && !values[2]->is_none()) {
     const ListObject* pair = values[2]->list();
     if (pair == nullptr || pair->items.size() != 2) runtime.fail("separators must be a pair");

@@ -43,9 +43,11 @@ def environment():
     return env
 
 
-def judge(env, template, variables):
+def judge(env, template, variables, compiled={}):  # the default keeps what was compiled
     try:
-        return {"text": env.from_string(template).render(**variables)}
+        if template not in compiled:
+            compiled[template] = env.from_string(template)
+        return {"text": compiled[template].render(**variables)}
     except Exception as error:  # whatever it is, it is the result
         return {"error": f"{type(error).__name__}: {error}"}
 
