@@ -58,16 +58,6 @@ kernels::GemmArgs<Weight> gemm_args(const Tile& tile, const Weight* w) {
   return {x, job.ldx, tile.row_last - tile.row_first, w, k, tile.last - tile.first, k, y, job.ldy};
 }
 
-// The matrix panel decoded to float32, in memory that stays with the thread.
-const float* decode_panel(const kernels::KernelTable& kernels, const Linear& w,
-                          const std::byte* panel, int64_t features) {
-  thread_local std::vector<float> scratch;
-  const auto floats = static_cast<size_t>(features * w.cols);
-  if (scratch.size() < floats) scratch.resize(floats);
-  kernels.decode(w.dtype, panel, features * w.cols, scratch.data());
-  return scratch.data();
-}
-
 void run_tile(const kernels::KernelTable& kernels, const Tile& tile) {
   const Linear& w = *tile.job->w;
   const std::byte* panel = w.expert(tile.job->expert) + tile.first * w.row_bytes();
@@ -81,8 +71,12 @@ void run_tile(const kernels::KernelTable& kernels, const Tile& tile) {
     case DType::f16:
       kernels.gemm_f16(gemm_args(tile, reinterpret_cast<const uint16_t*>(panel)));
       break;
-    default:
-      kernels.gemm_f32(gemm_args(tile, decode_panel(kernels, w, panel, tile.last - tile.first)));
+    default: {
+      const int64_t elements = (tile.last - tile.first) * w.cols;
+      const Scratch decoded(static_cast<size_t>(elements));
+      kernels.decode(w.dtype, panel, elements, decoded.get());
+      kernels.gemm_f32(gemm_args<float>(tile, decoded.get()));
+    }
   }
 }
 

@@ -4,18 +4,45 @@
 #include <algorithm>
 #include <cstdint>
 #include <memory>
+#include <utility>
 
 #include "base/threads.h"
 
 namespace karat::model {
 
+// Memory for `count` floats, not initialised. Freed buffers are kept for the thread's next ones of
+// about that size, up to kScratchKept bytes: a pass allocates the same sizes layer after layer, and
+// fresh pages from the system cost more than most loops over them.
+constexpr size_t kScratchKept = size_t{64} << 20;
+// Bytes the calling thread keeps at the moment.
+size_t scratch_kept();
+
+class Scratch {
+ public:
+  Scratch() = default;
+  explicit Scratch(size_t count);
+  ~Scratch();
+  Scratch(Scratch&& other) noexcept { swap(other); }
+  Scratch& operator=(Scratch&& other) noexcept {
+    swap(other);
+    return *this;
+  }
+  float* get() const { return data_.get(); }
+
+ private:
+  void swap(Scratch& other) noexcept {
+    std::swap(capacity_, other.capacity_);
+    std::swap(data_, other.data_);
+  }
+  size_t capacity_ = 0;
+  std::unique_ptr<float[]> data_;
+};
+
 // [rows, cols] floats, not initialised.
 class Rows {
  public:
   Rows() = default;
-  Rows(int64_t rows, int64_t cols)
-      : cols_(cols),
-        data_(std::make_unique_for_overwrite<float[]>(static_cast<size_t>(rows * cols))) {}
+  Rows(int64_t rows, int64_t cols) : cols_(cols), data_(static_cast<size_t>(rows * cols)) {}
 
   int64_t cols() const { return cols_; }
   float* data() { return data_.get(); }
@@ -25,7 +52,7 @@ class Rows {
 
  private:
   int64_t cols_ = 0;
-  std::unique_ptr<float[]> data_;
+  Scratch data_;
 };
 
 // Calls body(begin, end) on pieces of [0, count), in parallel when the work (count * `cost`, in
