@@ -50,15 +50,7 @@ Rounding rounding_for(Activations activations, tensor::DType weight) {
 }
 
 Rounding rounding_for_cache(Activations activations) {
-  switch (activations) {
-    case Activations::f32:
-      return Rounding::none;
-    case Activations::bf16:
-      return Rounding::bf16;
-    case Activations::stock:
-      return Rounding::f16;
-  }
-  return Rounding::none;
+  return activations == Activations::bf16 ? Rounding::bf16 : Rounding::none;
 }
 
 void round_row(Rounding rounding, const kernels::KernelTable& kernels, const float* x, int64_t n,

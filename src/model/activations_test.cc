@@ -40,7 +40,8 @@ TEST(Activations, EachWeightTypeHasItsRounding) {
   EXPECT_EQ(rounding_for(Activations::stock, DType::q5_0), Rounding::q8_0);
   EXPECT_EQ(rounding_for(Activations::stock, DType::q6_k), Rounding::q8_k);
   EXPECT_EQ(rounding_for_cache(Activations::f32), Rounding::none);
-  EXPECT_EQ(rounding_for_cache(Activations::stock), Rounding::f16);
+  EXPECT_EQ(rounding_for_cache(Activations::bf16), Rounding::bf16);
+  EXPECT_EQ(rounding_for_cache(Activations::stock), Rounding::none);
 }
 
 TEST(Activations, HalfTypesAreTheCodecsConversions) {

@@ -24,7 +24,7 @@ namespace karat::model {
 //   stock: rounded as stock llama.cpp's CPU backend does for the weight's type: bf16 for BF16, f16
 //   for
 //          F16, Q8_0 blocks for types of 32-element blocks, Q8_K blocks for types of 256-element
-//          blocks, nothing for F32; queries, keys and values to f16, its default cache type
+//          blocks, nothing for F32; attention in F32, as with an F32 cache there
 enum class Activations { f32, bf16, stock };
 
 enum class DeltaRule { recurrent, chunked };

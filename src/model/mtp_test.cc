@@ -24,6 +24,7 @@ void expect_near(const std::vector<float>& seen, const std::vector<double>& gold
     worst = std::max(worst, std::fabs(static_cast<double>(seen[i]) - golden[i]));
   }
   EXPECT_LE(worst, kMax) << what;
+  testing::Test::RecordProperty(what, std::to_string(worst));
 }
 
 class Mtp : public testing::TestWithParam<const kernels::KernelTable*> {
