@@ -1,6 +1,6 @@
 // One exception type for everything that can go wrong with what a user gave us, and the checks for
-// what can only be a mistake of ours. Exactly three places catch: cli/main.cc (exit statuses), the
-// request boundary of serve/, and the worker boundary in base/threads.
+// what can only be a mistake of ours. Errors are caught in cli (exit statuses) and at the worker
+// boundary in base/threads, nowhere else.
 #pragma once
 
 #include <stdexcept>
@@ -9,7 +9,7 @@
 
 namespace karat::base {
 
-// The kinds are the exit statuses of the command line (docs: ecosystem, "Exit codes").
+// The kinds are the exit statuses of the command line (README.md, "Use").
 enum class ErrorKind {
   internal,     // 1: a bug of ours
   usage,        // 2: wrong command line, contradictory options, infeasible target

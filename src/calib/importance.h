@@ -1,5 +1,5 @@
 // Importance statistics ("imatrix"): per linear layer, column and expert the sums of x^2 and x over
-// the rows that reach it (llama-imatrix's collection rules, gguf.md section 5.3; sums in double).
+// the rows that reach it (llama-imatrix's rules, FORMATS.md section 5.3; sums in double).
 #pragma once
 
 #include <cstdint>

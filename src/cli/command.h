@@ -46,8 +46,8 @@ std::unique_ptr<Command> make_chat();
 std::unique_ptr<Command> make_tokenize();
 std::vector<std::unique_ptr<Command>> all_commands();
 
-// Runs the program with the arguments after its name: returns the exit status (ecosystem, "Exit
-// codes"). The one place of cli/ that catches.
+// Runs the program with the arguments after its name: returns the exit status (README.md,
+// "Use"). The one place of cli/ that catches Error.
 int run_program(const std::vector<std::string>& arguments);
 
 // Writes the result to stdout; Error{io} if that fails.

@@ -1,4 +1,4 @@
-// The block layouts against the formulas of gguf.md 2.3 and 2.4, written here element by element
+// The block layouts against the formulas of FORMATS.md 2.3 and 2.4, written here element by element
 // over raw bytes. Every byte of a block takes all 256 values while the others are random, so each
 // bit of each field is seen at each position.
 #include "codec/blocks.h"

@@ -8,9 +8,9 @@
 //   3. alternately the block scales by least squares with all codes and integers fixed, and the
 //      integers anew, until nothing improves.
 //
-// The fans contain those of the reference encoders (gguf.md 3.1, QX and QKX), and step 2 judges by
-// the block's own error where the reference judges scales alone (gguf.md 3.7). Deterministic: plain
-// f32 in a fixed order.
+// The fans contain those of the reference encoders (FORMATS.md 3.1, QX and QKX), and step 2 judges
+// by the block's own error where the reference judges scales alone (FORMATS.md 3.2). Deterministic:
+// plain f32 in a fixed order.
 #pragma once
 
 #include "codec/codec.h"

@@ -8,7 +8,7 @@ namespace karat::codec {
 
 // Importance q of a column times a factor that grows with the element's own magnitude: an outlier's
 // error reaches the output together with its neighbours', which the diagonal q alone misses
-// (gguf.md 3.1; ik_llama.cpp#140 calls the factor empirical).
+// (FORMATS.md 3.1; ik_llama.cpp#140 calls the factor empirical).
 enum class WeightRule {
   // q, or 1 without importance.
   importance,

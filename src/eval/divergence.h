@@ -1,5 +1,5 @@
 // Kullback-Leibler divergence of a model from a reference, over the full vocabulary in double, with
-// llama-perplexity's statistics (gguf.md section 7.3) and a bootstrap over chunks.
+// llama-perplexity's statistics (FORMATS.md section 7.3) and a bootstrap over chunks.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// llama-perplexity's logits file ("--kl-divergence-base", gguf.md section 7.2): the reference
+// llama-perplexity's logits file ("--kl-divergence-base", FORMATS.md section 7.2): the reference
 // model's log-probabilities of every scored position, 16 bits per vocabulary entry.
 #pragma once
 

@@ -1,4 +1,4 @@
-// Perplexity by llama-perplexity's protocol (gguf.md section 7.1).
+// Perplexity by llama-perplexity's protocol (FORMATS.md section 7.1).
 #pragma once
 
 #include <functional>

@@ -1,5 +1,5 @@
 // The metadata of GGUF files made from checkpoints: keys, types, values and order of the reference
-// converter (model.md sections 6.1, 6.8 and 7.4).
+// converter (MODEL.md sections 6.1, 6.8 and 7.4).
 #pragma once
 
 #include <cstdint>

@@ -185,7 +185,7 @@ void check_switches(const Reader& text) {
   }
 }
 
-// YaRN parameters beyond factor and original length must have the values that model.md's formulas
+// YaRN parameters beyond factor and original length must have the values that MODEL.md's formulas
 // (and every published configuration) imply.
 void check_yarn(const Reader& rope, double factor) {
   struct Fixed {

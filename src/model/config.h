@@ -20,7 +20,7 @@ struct RopeConfig {
   double theta = 1e7;
   std::array<int32_t, 4> sections{11, 11, 10, 0};  // frequencies per position axis (T, H, W, -)
   std::string scaling = "default";                 // "default" or "yarn"
-  double factor = 1;                               // YaRN only, model.md section 9
+  double factor = 1;                               // YaRN only, MODEL.md section 9
   int64_t original_context = 0;
 };
 

@@ -65,7 +65,7 @@ void final_norm(const ForwardContext& context, const HeadWeights& head, const fl
 void logits(const ForwardContext& context, const HeadWeights& head, const float* h, int64_t rows,
             std::span<const RowOrigin> origins, float* out);
 
-// The MTP block (model.md section 4): tokens [rows] and hidden [rows, H], the trunk's post-norm
+// The MTP block (MODEL.md section 4): tokens [rows] and hidden [rows, H], the trunk's post-norm
 // rows paired with them (or the block's own output rows when drafting further); out [rows, H] =
 // rows after mtp.norm, ready for logits(). Its K/V live in the state's MTP block; positions are the
 // number of rows that block has seen.

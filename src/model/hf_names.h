@@ -1,4 +1,4 @@
-// Hugging Face tensor names and how each tensor becomes the canonical one: the table of model.md
+// Hugging Face tensor names and how each tensor becomes the canonical one: the table of MODEL.md
 // section 6, as data. The order within a block is the reference converter's (HF names, sorted).
 #pragma once
 
@@ -16,7 +16,7 @@ namespace karat::model {
 enum class Fold { none, add_one, minus_exp };
 
 // Where the value heads of gated DeltaNet lie in a tensor; they are stored grouped by key head in
-// checkpoints and tiled in GGUF (model.md section 6.3).
+// checkpoints and tiled in GGUF (MODEL.md section 6.3).
 enum class ValueHeads { none, rows, rows_after_keys, columns };
 
 // Which expert matrices a tensor is made of: checkpoints store gate and up fused and stacked over
@@ -44,14 +44,14 @@ TensorRule token_embd_rule(const Config& config);   // HF name behind the text p
 TensorRule output_norm_rule(const Config& config);  // the same
 TensorRule output_rule(const Config& config);       // HF name in full
 
-// The vision tower for an mmproj file (model.md section 6.8), without the patch embedding's weight:
+// The vision tower for an mmproj file (MODEL.md section 6.8), without the patch embedding's weight:
 // names in full, HF names behind the vision prefix. config.vision must be set.
 std::vector<TensorRule> vision_block_rules(
     const Config& config);  // behind "blocks.N." / "v.blk.N."
 std::vector<TensorRule> vision_merger_rules(const Config& config);
 std::vector<TensorRule> vision_embedding_rules(const Config& config);
 
-// Whether the canonical form of a tensor is float32 whatever the checkpoint's type (model.md
+// Whether the canonical form of a tensor is float32 whatever the checkpoint's type (MODEL.md
 // section 6.4): vectors, norms, routers, convolution, position and patch embeddings.
 bool always_f32(std::string_view canonical, const tensor::Shape& shape);
 

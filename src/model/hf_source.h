@@ -17,8 +17,8 @@ struct HfOptions {
 
 // The language model, in the reference converter's order: output, embedding, blocks, norm, MTP
 // block. `raw` has the checkpoint's own tensors (format::SafetensorsSource, or any other
-// TensorSource); its names may be any of model.md section 2.4, experts fused or split. Matrices
-// keep their stored type; what model.md section 6.4 says is F32 is presented as F32. Each read
+// TensorSource); its names may be any of MODEL.md section 2.4, experts fused or split. Matrices
+// keep their stored type; what MODEL.md section 6.4 says is F32 is presented as F32. Each read
 // moves only the rows it asks for, with at most 64 KiB of scratch.
 //
 // `config` becomes what is really there: mtp_layers is set to 0, with a warning, if no MTP tensors
@@ -30,7 +30,7 @@ std::unique_ptr<tensor::TensorSource> make_hf_source(
     std::shared_ptr<const tensor::TensorSource> raw, Config& config, std::string_view where,
     const HfOptions& options = {});
 
-// The vision tower under the names of an mmproj file (model.md section 6.8). Error{bad_input} if
+// The vision tower under the names of an mmproj file (MODEL.md section 6.8). Error{bad_input} if
 // the configuration has none or tensors are missing; {unsupported} unless patches are two frames
 // deep.
 std::unique_ptr<tensor::TensorSource> make_vision_source(

@@ -15,7 +15,7 @@ namespace karat::model {
 
 // Value heads of `dim` elements each along one axis, from `begin` on: key_heads groups of `per_key`
 // heads as stored, per_key runs of key_heads heads as presented. Tiled head j is stored head
-// (j mod key_heads) * per_key + j / key_heads (model.md section 6.3).
+// (j mod key_heads) * per_key + j / key_heads (MODEL.md section 6.3).
 struct HeadPermutation {
   int64_t begin = 0, key_heads = 1, per_key = 1, dim = 0;  // dim 0: no permutation
   int64_t stored_head(int64_t tiled) const {

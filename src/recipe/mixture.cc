@@ -100,7 +100,7 @@ DType preset_type(const Preset& preset, const tensor::TensorInfo& tensor, Counte
   return preset.base;
 }
 
-// gguf.md section 4.4: a type whose blocks do not fill the rows gives way to one that does.
+// FORMATS.md section 4.4: a type whose blocks do not fill the rows gives way to one that does.
 DType fitting_type(DType type, int64_t cols) {
   if (cols % tensor::info(type).block_elems == 0) return type;
   DType next = DType::f16;

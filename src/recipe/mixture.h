@@ -1,5 +1,5 @@
 // Which type each tensor gets: llama-quantize's presets ("ftypes") for this architecture, its
-// overrides, and its fallbacks (gguf.md section 4; llama.cpp, src/llama-quant.cpp).
+// overrides, and its fallbacks (FORMATS.md section 4; llama.cpp, src/llama-quant.cpp).
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// The tables of gguf.md section 4.3 were printed by llama-quantize --dry-run on the 35B's shapes.
+// The tables here were printed by llama-quantize --dry-run on the 35B's shapes.
 #include "recipe/mixture.h"
 
 #include <gtest/gtest.h>
@@ -19,7 +19,7 @@ using test::MemorySource;
 
 void fill(struct Full& full, bool with_mtp, int64_t experts);
 
-// Qwen3.6-35B-A3B's canonical tensors (model.md section 6.2), shapes only.
+// Qwen3.6-35B-A3B's canonical tensors (MODEL.md section 6.2), shapes only.
 struct Full {
   Full() = default;
   explicit Full(bool with_mtp, int64_t experts = 256) { fill(*this, with_mtp, experts); }
