@@ -10,11 +10,11 @@ using base::strf;
 namespace {
 
 std::string row(const char* name, const eval::Estimate& estimate) {
-  return strf("%-29s: %10.6lf ± %10.6lf\n", name, estimate.value, estimate.error);
+  return strf("%-29s: %10.6lf \u00b1 %10.6lf\n", name, estimate.value, estimate.error);
 }
 
 std::string percent_row(const char* name, const eval::Estimate& estimate) {
-  return strf("%-14s: %6.3lf ± %5.3lf %%\n", name, 100 * estimate.value, 100 * estimate.error);
+  return strf("%-14s: %6.3lf \u00b1 %5.3lf %%\n", name, 100 * estimate.value, 100 * estimate.error);
 }
 
 // "Maximum", "99.9%", "Median", ..., "Minimum" as llama-perplexity names them.
@@ -60,7 +60,7 @@ std::string perplexity_rows(const eval::DivergenceResult& r) {
 std::string kld_rows(const eval::DivergenceResult& r) {
   std::string text =
       "\n====== KL divergence statistics ======\n" +
-      strf("Mean    KLD: %10.6lf ± %10.6lf\n", r.kld.value, r.kld.error) +
+      strf("Mean    KLD: %10.6lf \u00b1 %10.6lf\n", r.kld.value, r.kld.error) +
       strf("95%% interval (bootstrap over %lld chunks): %.6f .. %.6f\n",
            static_cast<long long>(r.chunks), r.kld_interval.low, r.kld_interval.high);
   for (const auto& [percent, value] : r.kld_percentiles) {
@@ -72,11 +72,11 @@ std::string kld_rows(const eval::DivergenceResult& r) {
 std::string delta_p_rows(const eval::DivergenceResult& r) {
   std::string text =
       "\n====== Token probability statistics ======\n" +
-      strf("Mean    Δp: %6.3lf ± %5.3lf %%\n", 100 * r.delta_p.value, 100 * r.delta_p.error);
+      strf("Mean    \u0394p: %6.3lf \u00b1 %5.3lf %%\n", 100 * r.delta_p.value, 100 * r.delta_p.error);
   for (const auto& [percent, value] : r.delta_p_percentiles) {
-    text += strf("%s: %6.3lf%%\n", percentile_name(percent, " Δp").c_str(), 100 * value);
+    text += strf("%s: %6.3lf%%\n", percentile_name(percent, " \u0394p").c_str(), 100 * value);
   }
-  return text + percent_row("RMS Δp    ", r.rms_delta_p) + percent_row("Same top p", r.same_top);
+  return text + percent_row("RMS \u0394p    ", r.rms_delta_p) + percent_row("Same top p", r.same_top);
 }
 
 }  // namespace
