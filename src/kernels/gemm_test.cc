@@ -170,14 +170,27 @@ TEST(Gemm, AnOutputDoesNotDependOnItsNeighbours) {
   }
 }
 
-// More rows than fit one cache block at this depth.
-TEST(Gemm, ManyRows) {
+// Shapes on both sides of every block size: rows around a tile, half a block and a block; depths of
+// one and several blocks, whole and not.
+TEST(Gemm, Blocks) {
   base::Rng rng(14);
-  const Case c(67, 5, 4096, 0, rng);
-  const Floats expected = c.f32(*supported_tables().front(), c.w);
-  for (int64_t i = 0; i < c.m; ++i) {
-    for (int64_t j = 0; j < c.n; ++j) {
-      ASSERT_EQ(expected[i * c.ldy + j], dot_by_contract(&c.x[i * c.ldx], &c.w[j * c.ldw], c.k));
+  for (const int64_t m : {1, 2, 3, 4, 5, 6, 8, 23, 24, 47, 48, 49, 67}) {
+    for (const int64_t k : {512, 1024, 1031, 2048, 2059, 4113}) {
+      const Case c(m, 5 + m % 5, k, 1, rng);
+      for (const KernelTable* t : supported_tables()) {
+        if (t == supported_tables().back() && m * k > 20000) continue;
+        const Floats y = c.f32(*t, c.w);
+        const Floats bf16 = c.half(*t, true);
+        for (int64_t i = 0; i < c.m; ++i) {
+          for (int64_t j = 0; j < c.n; ++j) {
+            const float* x = &c.x[i * c.ldx];
+            ASSERT_EQ(y[i * c.ldy + j], dot_by_contract(x, &c.w[j * c.ldw], k))
+                << t->name << " m=" << m << " k=" << k;
+            ASSERT_EQ(bf16[i * c.ldy + j], dot_by_contract(x, &c.w_bf16_values[j * c.ldw], k))
+                << t->name << " m=" << m << " k=" << k;
+          }
+        }
+      }
     }
   }
 }

@@ -17,9 +17,15 @@ struct M16x {
   bool lane[16];
 };
 
-// Register tile of the matrix product: rows of x by rows of w.
+// The matrix product: its register tile (rows of x by rows of w); the block of k that a copy of w
+// covers; the rows from which copying w pays; the columns of a tile when all rows fit one; and
+// whether that tile holds whole vectors.
 constexpr int kTileRows = 1;
 constexpr int kTileCols = 1;
+constexpr int64_t kDepth = 512;
+constexpr int64_t kCopyRows = 2;
+constexpr int tile_cols(int) { return 1; }
+constexpr bool whole_tile(int) { return true; }
 // Tile of the product that runs along rows of a matrix: vectors of columns, and rows.
 constexpr int kPanel = 2;
 constexpr int kPanelRows = 1;
@@ -179,12 +185,24 @@ ISA_INLINE F16x load_f16_n(const void* p, int64_t n) {
   return make_f([&](int l) { return l < n ? codec::f16_to_f32(half_word(p, l)) : 0; });
 }
 
+// How the matrix product holds a vector: Part covers kLanes of it in one register; Whole
+// (gemm.inl.h) all 16.
+struct Whole;
+using Part = Whole;
+
 // Across lanes.
 ISA_INLINE float sum(F16x a) {
   for (int half = 8; half > 0; half /= 2) {
     for (int l = 0; l < half; ++l) a.lane[l] += a.lane[l + half];
   }
   return a.lane[0];
+}
+// The sums of four vectors, side by side where that is faster.
+ISA_INLINE void sum4(F16x a, F16x b, F16x c, F16x d, float* out) {
+  out[0] = sum(a);
+  out[1] = sum(b);
+  out[2] = sum(c);
+  out[3] = sum(d);
 }
 // The order of comparisons is that of sum.
 ISA_INLINE float largest(F16x a) {

@@ -1,0 +1,102 @@
+// What the kernel benches share: medians, and the machine's peak of fused multiply-adds.
+#pragma once
+
+#include <immintrin.h>
+#include <time.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "kernels/isa.h"
+
+namespace karat::bench {
+
+// CPU time of this thread, which other load on the machine disturbs less than it does the clock.
+inline double thread_seconds() {
+  timespec now{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+}
+
+// Seconds of one call of body, the median of `runs`; a body faster than 2 ms is repeated within a
+// run.
+template <class Body>
+double median_seconds(int runs, Body body) {
+  std::vector<double> seconds;
+  int64_t repeats = 1;
+  while (static_cast<int>(seconds.size()) < runs) {
+    const double begin = thread_seconds();
+    for (int64_t r = 0; r < repeats; ++r) body();
+    const double took = thread_seconds() - begin;
+    if (took < 2e-3) {
+      repeats *= 2;
+      continue;
+    }
+    seconds.push_back(took / static_cast<double>(repeats));
+  }
+  std::sort(seconds.begin(), seconds.end());
+  return seconds[seconds.size() / 2];
+}
+
+constexpr int64_t kPeakSteps = 20000;
+constexpr int kChains = 12;  // covers latency 4 to 5 times 2 units
+
+inline float peak_scalar() {
+  float chain[kChains] = {};
+  for (int64_t i = 0; i < kPeakSteps; ++i) {
+    ISA_UNROLL
+    for (float& c : chain) c = std::fma(c, 0.999F, 1e-3F);
+  }
+  return chain[0] + chain[kChains - 1];
+}
+
+ISA_BEGIN("avx2,fma")
+inline float peak_avx2() {
+  __m256 chain[kChains];
+  ISA_UNROLL
+  for (int j = 0; j < kChains; ++j) chain[j] = _mm256_set1_ps(static_cast<float>(j));
+  const __m256 a = _mm256_set1_ps(0.999F);
+  const __m256 b = _mm256_set1_ps(1e-3F);
+  for (int64_t i = 0; i < kPeakSteps; ++i) {
+    ISA_UNROLL
+    for (int j = 0; j < kChains; ++j) chain[j] = _mm256_fmadd_ps(chain[j], a, b);
+  }
+  __m256 total = chain[0];
+  ISA_UNROLL
+  for (int j = 1; j < kChains; ++j) total = _mm256_add_ps(total, chain[j]);
+  return _mm256_cvtss_f32(total);
+}
+ISA_END
+
+ISA_BEGIN("avx512f")
+inline float peak_avx512() {
+  __m512 chain[kChains];
+  ISA_UNROLL
+  for (int j = 0; j < kChains; ++j) chain[j] = _mm512_set1_ps(static_cast<float>(j));
+  const __m512 a = _mm512_set1_ps(0.999F);
+  const __m512 b = _mm512_set1_ps(1e-3F);
+  for (int64_t i = 0; i < kPeakSteps; ++i) {
+    ISA_UNROLL
+    for (int j = 0; j < kChains; ++j) chain[j] = _mm512_fmadd_ps(chain[j], a, b);
+  }
+  __m512 total = chain[0];
+  ISA_UNROLL
+  for (int j = 1; j < kChains; ++j) total = _mm512_add_ps(total, chain[j]);
+  return _mm512_cvtss_f32(total);
+}
+ISA_END
+
+// GFLOP/s of independent fused multiply-adds on one core, with the table's instructions.
+inline double peak_gflops(std::string_view table) {
+  volatile float sink = 0;
+  const int64_t lanes = table == "avx512" ? 16 : table == "avx2" ? 8 : 1;
+  const double seconds = median_seconds(9, [&] {
+    sink = table == "avx512" ? peak_avx512() : table == "avx2" ? peak_avx2() : peak_scalar();
+  });
+  return 2e-9 * static_cast<double>(kPeakSteps * kChains * lanes) / seconds;
+}
+
+}  // namespace karat::bench
