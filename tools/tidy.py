@@ -305,6 +305,25 @@ class Tidy:
                            if other != path):
                     self.error("dead-file", path, 1, "nothing runs or imports it")
 
+    def check_links(self):
+        """Links lead somewhere, and what "`name` in [file](path)" names is in that file."""
+        named = r"`(?:\w+::)*(\w+)`\s+(?:in\s+|\()\[[^\]]*\]\(([^)#\s]+)\)"
+        for path, text in self.texts.items():
+            if not path.endswith(".md"):
+                continue
+            folder = os.path.dirname(path)
+            for match in re.finditer(r"\]\(([^)#\s]+)[^)\s]*\)", text):
+                target, line = match.group(1), text.count("\n", 0, match.start()) + 1
+                there = os.path.exists(os.path.join(self.root, folder, target))
+                if ":" not in target and not there:
+                    self.error("dead-link", path, line, target + " does not exist")
+            for match in re.finditer(named, text):
+                line = text.count("\n", 0, match.start()) + 1
+                name, target = match.groups()
+                file = self.texts.get(os.path.normpath(os.path.join(folder, target)), "")
+                if not re.search(r"\b%s\b" % name, file):
+                    self.error("dead-link", path, line, "%s is not in %s" % (name, target))
+
     def check_python(self, path, text):
         try:
             tree = ast.parse(text)
@@ -326,6 +345,7 @@ class Tidy:
         self.check_ranks()
         self.check_tested()
         self.check_dead()
+        self.check_links()
         if check_exceptions:
             for exception in EXCEPTIONS:
                 if exception not in self.used_exceptions:

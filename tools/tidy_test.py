@@ -120,6 +120,13 @@ class Rules(unittest.TestCase):
         more = {"src/tensor/part.cc": '#include "tensor/shape.h"\n'}
         self.assertEqual(findings(more), ([], []))
 
+    def test_documents_link_to_what_is_there(self):
+        self.expect("dead-link", "README.md", "x\n[y](docs/NOTHING.md)\n", line=2)
+        self.expect("dead-link", "docs/A.md", "`length` in\n[file.cc](../src/base/file.cc)\n")
+        good = ("[docs](docs/ARCHITECTURE.md#top), [folder](src/base), [web](https://a.example/b), "
+                "`base::size`\n([file.cc](src/base/file.cc)), `size` in [it](src/base/file.h)\n")
+        self.assertEqual(findings({"README.md": good}), ([], []))
+
     def test_exceptions_that_are_not_needed_are_found(self):
         with tempfile.TemporaryDirectory() as root:
             checker = tidy.Tidy(root)
