@@ -59,24 +59,21 @@ kernels::GemmArgs<Weight> gemm_args(const Tile& tile, const Weight* w) {
 }
 
 void run_tile(const kernels::KernelTable& kernels, const Tile& tile) {
+  constexpr int64_t kRowsForDecoding = 16;  // below, 16-bit weights are widened on the way
   const Linear& w = *tile.job->w;
   const std::byte* panel = w.expert(tile.job->expert) + tile.first * w.row_bytes();
-  switch (w.dtype) {
-    case DType::f32:
-      kernels.gemm_f32(gemm_args(tile, reinterpret_cast<const float*>(panel)));
-      break;
-    case DType::bf16:
-      kernels.gemm_bf16(gemm_args(tile, reinterpret_cast<const uint16_t*>(panel)));
-      break;
-    case DType::f16:
-      kernels.gemm_f16(gemm_args(tile, reinterpret_cast<const uint16_t*>(panel)));
-      break;
-    default: {
-      const int64_t elements = (tile.last - tile.first) * w.cols;
-      const Scratch decoded(static_cast<size_t>(elements));
-      kernels.decode(w.dtype, panel, elements, decoded.get());
-      kernels.gemm_f32(gemm_args<float>(tile, decoded.get()));
-    }
+  const bool few = tile.row_last - tile.row_first < kRowsForDecoding;
+  if (w.dtype == DType::f32) {
+    kernels.gemm_f32(gemm_args(tile, reinterpret_cast<const float*>(panel)));
+  } else if (w.dtype == DType::bf16 && few) {
+    kernels.gemm_bf16(gemm_args(tile, reinterpret_cast<const uint16_t*>(panel)));
+  } else if (w.dtype == DType::f16 && few) {
+    kernels.gemm_f16(gemm_args(tile, reinterpret_cast<const uint16_t*>(panel)));
+  } else {
+    const int64_t elements = (tile.last - tile.first) * w.cols;
+    const Scratch decoded(static_cast<size_t>(elements));
+    kernels.decode(w.dtype, panel, elements, decoded.get());
+    kernels.gemm_f32(gemm_args<float>(tile, decoded.get()));
   }
 }
 
