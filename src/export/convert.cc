@@ -1,6 +1,8 @@
 #include "export/convert.h"
 
+#include <filesystem>
 #include <memory>
+#include <set>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -135,6 +137,16 @@ Job vision_job(const model::OpenedModel& model, const TensorSource& vision,
   return job;
 }
 
+void require_distinct(const std::vector<Job>& jobs) {
+  std::set<std::string> seen;
+  for (const Job& job : jobs) {
+    for (const std::string& path : job.report.paths) {
+      if (seen.insert(std::filesystem::weakly_canonical(path)).second) continue;
+      throw fail(ErrorKind::usage, "%s: both outputs have this name", printable(path).c_str());
+    }
+  }
+}
+
 void write(Job& job, base::ThreadPool& pool) {
   for (const std::string& name : job.report.fallbacks) {
     base::warn("tensor '%s': its rows are not a multiple of 32, so it becomes F16 instead of Q8_0",
@@ -165,11 +177,8 @@ std::vector<ConvertedFile> convert_checkpoint(const std::string& folder,
     vision = model::make_vision_source(model.raw, model.config, folder);
     jobs.push_back(vision_job(model, *vision, options));
   }
-  std::vector<std::string> inputs = model.files;
-  for (Job& job : jobs) {
-    check_outputs(job, inputs, options.force);
-    inputs.insert(inputs.end(), job.report.paths.begin(), job.report.paths.end());
-  }
+  for (Job& job : jobs) check_outputs(job, model.files, options.force);
+  require_distinct(jobs);
   std::vector<ConvertedFile> reports;
   for (Job& job : jobs) {
     write(job, pool);

@@ -14,8 +14,8 @@ enum class OutType { automatic, f32, f16, bf16, q8_0 };  // automatic: the check
 enum class MtpPart { keep, drop, only };                 // only: a draft file without the trunk
 
 struct ConvertOptions {
-  std::string output;         // the language model's file; "": not wanted
-  std::string vision_output;  // the vision (mmproj) file; "": not wanted
+  std::string output = {};         // the language model's file; "": not wanted
+  std::string vision_output = {};  // the vision (mmproj) file; "": not wanted
   OutType type = OutType::automatic;
   MtpPart mtp = MtpPart::keep;
   model::GateUp gate_up = model::GateUp::split;
