@@ -128,9 +128,8 @@ Value indent(Runtime& runtime, const Value& value, Arguments& arguments) {
     margin.assign(static_cast<size_t>(std::max<int64_t>(width, 0)), ' ');
   }
   const bool first = values[1] && values[1]->truth(), blank = values[2] && values[2]->truth();
-  const Value subject = to_string(runtime, value);
   TextBuilder closed(runtime);  // so that a line break at the end begins one more, empty line
-  closed.append(*subject.string());
+  closed.append(expect_string(runtime, value, "indent's value"));
   closed.append("\n");
   Arguments none;
   const Value lines =
@@ -226,7 +225,8 @@ Value round(Runtime& runtime, const Value& value, Arguments& arguments) {
   }
   const double scale = std::pow(10.0, static_cast<double>(digits));
   const double scaled = to_double(value) * scale;
-  return Value::real((method == "ceil" ? std::ceil(scaled) : std::floor(scaled)) / scale);
+  // In Python these are integers, which have no negative zero.
+  return Value::real(((method == "ceil" ? std::ceil(scaled) : std::floor(scaled)) + 0.0) / scale);
 }
 
 Value tojson(Runtime& runtime, const Value& value, Arguments& arguments) {

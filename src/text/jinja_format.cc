@@ -36,7 +36,9 @@ class PercentFormatter {
     }
     const ListObject* list = value_.list();
     const bool tuple = list != nullptr && list->is_tuple;
-    if (tuple ? used_ < list->items.size() : used_ == 0 && value_.dict() == nullptr) {
+    // Python lets everything that has [] stay unused, and counts lists among them.
+    const bool optional = list != nullptr || value_.dict() != nullptr;
+    if (tuple ? used_ < list->items.size() : used_ == 0 && !optional) {
       runtime_.fail("not all arguments converted during string formatting");
     }
     return runtime_.string(out_.take());

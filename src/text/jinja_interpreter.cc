@@ -11,6 +11,9 @@ namespace karat::text {
 
 namespace {
 
+// What making a scope costs, in units of Runtime::step.
+constexpr size_t kScopeSteps = 4;
+
 class DepthGuard {
  public:
   explicit DepthGuard(Runtime& runtime) : runtime_(runtime) {
@@ -156,7 +159,7 @@ Interpreter::Flow Interpreter::loop(const Statement& statement, TextBuilder& out
   if (state->count == 0) return execute(statement.blocks[1], out);
   const std::shared_ptr<Scope> outer = scope_;
   for (size_t i = 0; i < state->count; ++i) {
-    runtime_.step();
+    runtime_.step(kScopeSteps);
     state->index = i;
     const Restored scope(scope_, std::make_shared<Scope>(Scope{outer, {}}));
     set_variable("loop", Value(Value::Variant(state)));
@@ -393,6 +396,7 @@ Value Interpreter::call(const Expression& expression, const Value* caller) {
 
 Value Interpreter::call_macro(const CallableObject& macro, Arguments& arguments) {
   const DepthGuard depth(runtime_);
+  runtime_.step(kScopeSteps);
   // A macro that outlived the block it was defined in sees the template's variables only.
   std::shared_ptr<Scope> parent = macro.scope.lock();
   if (parent == nullptr) parent = globals_;

@@ -192,13 +192,18 @@ std::optional<Value> take_named(Arguments& arguments, std::string_view name) {
   return out;
 }
 
+// What map, select and reject walk: jinja2 does not even ask whether something false is iterable.
+ValueList items_if_any(Runtime& runtime, const Value& value) {
+  return value.truth() ? runtime.iterate(value) : ValueList{};
+}
+
 Value map(Runtime& runtime, const Value& value, Arguments& arguments) {
   ValueList out;
   if (arguments.positional.empty()) {
     const auto path = take_named(arguments, "attribute");
     const auto absent = take_named(arguments, "default");
     if (!path || !arguments.named.empty()) runtime.fail("map needs a filter or an attribute");
-    for (const Value& element : runtime.iterate(value)) {
+    for (const Value& element : items_if_any(runtime, value)) {
       Value found = follow(runtime, element, *path);
       out.push_back(found.is_undefined() && absent ? *absent : std::move(found));
     }
@@ -206,7 +211,7 @@ Value map(Runtime& runtime, const Value& value, Arguments& arguments) {
   }
   const Value name = take_first(arguments);
   const std::string& filter = expect_string(runtime, name, "map's filter").text;
-  for (const Value& element : runtime.iterate(value)) {
+  for (const Value& element : items_if_any(runtime, value)) {
     Arguments copy = arguments;
     out.push_back(apply_filter(runtime, filter, element, copy));
   }
@@ -227,7 +232,7 @@ Value select(Runtime& runtime, const Value& value, Arguments& arguments) {
     test = expect_string(runtime, name, "the test's name").text;
   }
   ValueList out;
-  for (const Value& element : runtime.iterate(value)) {
+  for (const Value& element : items_if_any(runtime, value)) {
     runtime.step();
     const Value subject = kByAttribute ? follow(runtime, element, path) : element;
     Arguments copy = arguments;

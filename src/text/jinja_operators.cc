@@ -92,6 +92,15 @@ Value apply_to_integers(Runtime& runtime, BinaryOperator op, Integer a, Integer 
   return checked_integer(runtime, overflow, result);
 }
 
+// Python refuses what overflows; a complex result is refused here.
+Value real_power(Runtime& runtime, double base, double exponent) {
+  const double result = std::pow(base, exponent);
+  if (!std::isfinite(result) && std::isfinite(base) && std::isfinite(exponent)) {
+    runtime.fail("the power is out of range");
+  }
+  return Value::real(result);
+}
+
 Value apply_to_reals(Runtime& runtime, BinaryOperator op, double a, double b) {
   switch (op) {
     case BinaryOperator::add:

@@ -18,11 +18,16 @@ namespace {
 std::atomic<size_t> heap_live{0}, heap_peak{0};
 }  // namespace
 
-void* operator new(size_t size) {
+void* operator new(size_t size, const std::nothrow_t&) noexcept {
   void* memory = std::malloc(size);
-  if (memory == nullptr) throw std::bad_alloc();
+  if (memory == nullptr) return nullptr;
   const size_t live = heap_live += malloc_usable_size(memory);
   if (live > heap_peak) heap_peak = live;
+  return memory;
+}
+void* operator new(size_t size) {
+  void* memory = operator new(size, std::nothrow);
+  if (memory == nullptr) throw std::bad_alloc();
   return memory;
 }
 void operator delete(void* memory) noexcept {
