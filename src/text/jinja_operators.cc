@@ -110,7 +110,7 @@ Value apply_to_reals(Runtime& runtime, BinaryOperator op, double a, double b) {
     case BinaryOperator::multiply:
       return Value::real(a * b);
     case BinaryOperator::power:
-      return Value::real(std::pow(a, b));
+      return real_power(runtime, a, b);
     default:
       break;
   }
