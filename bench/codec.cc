@@ -89,15 +89,14 @@ void bench_codec(const codec::Codec& codec, const Rows& rows, bool importance, i
 }  // namespace karat
 
 int main(int argc, char** argv) {
-  using namespace karat;
   const int runs = argc > 1 ? std::max(1, std::atoi(argv[1])) : 5;
-  const Rows rows = make_rows();
-  std::printf("%zu rows of %zu, one thread, median of %d\n", kRows, kCols, runs);
+  const karat::Rows rows = karat::make_rows();
+  std::printf("%zu rows of %zu, one thread, median of %d\n", karat::kRows, karat::kCols, runs);
   std::printf("%-5s %-10s %10s %8s %10s %8s   %s\n", "type", "weights", "enc MB/s", "Melem/s",
               "dec MB/s", "Melem/s", "relative error");
-  for (const codec::Codec* codec : codec::codecs()) {
-    bench_codec(*codec, rows, false, runs);
-    if (codec->info().quantized()) bench_codec(*codec, rows, true, runs);
+  for (const karat::codec::Codec* codec : karat::codec::codecs()) {
+    karat::bench_codec(*codec, rows, false, runs);
+    if (codec->info().quantized()) karat::bench_codec(*codec, rows, true, runs);
   }
   return 0;
 }

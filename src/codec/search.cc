@@ -27,16 +27,22 @@ constexpr float kNearby = 2.0F;
 constexpr int kFanLow = -9;
 constexpr int kFanHigh = 9;
 constexpr float kFanStep = 0.1F;
-constexpr IntegerRange kSymmetricFirst = {-11, 5};
+constexpr IntegerRange kSymmetricFirst = {-18, 20};
 constexpr IntegerRange kSymmetricNext = {-2, 2};
+constexpr int kPolish = 4;
 constexpr int kRounds = 4;
 // Two kinds of blocks depend so much on a lucky d that they get many more starts: those that are
 // representable but for the rounding of d (an error below this share of sum(w x^2)), and those
 // where a sub-block beside an outlier is left with a scale of a few units.
 constexpr double kNearlyExact = 1e-6;
 constexpr float kCoarseInteger = 4;
-constexpr std::array kAffineTops = {1.0F, 0.985F, 0.97F, 0.95F};
-constexpr std::array kSymmetricTops = {1.0F, 0.97F};
+struct Tops {
+  float scale;
+  float min;
+};
+constexpr std::array kAffineTops = {Tops{1.0F, 1.0F}, Tops{0.985F, 0.95F}, Tops{0.97F, 0.985F},
+                                    Tops{0.95F, 0.97F}};
+constexpr std::array kSymmetricTops = {0.9F, 0.8F};
 constexpr std::array kSingleFan = {-3.0F, -2.0F, -1.0F, -0.75F, -0.5F, -0.25F,
                                    0.0F,  0.25F, 0.5F,  0.75F,  1.0F,  2.0F};
 
@@ -125,6 +131,13 @@ double energy(const BlockProblem& p) {
   return sum;
 }
 
+constexpr double kNever = std::numeric_limits<double>::infinity();
+
+template <class State>
+void keep_better(State& best, const State& state) {
+  if (state.total < best.total) best = state;
+}
+
 // A half that is never zero: a block scale of zero would erase the block.
 float positive_half(double value) {
   const float rounded = f16_to_f32(f32_to_f16(std::min(static_cast<float>(value), kF16Max)));
@@ -161,6 +174,7 @@ class AffineSearch {
   State start(float d, float dmin, double bound) const;
   void descend(State& state) const;
   bool has_coarse_integer(const State& state) const;
+  Grid to_grid(const State& state) const;
 
   BlockProblem p_;
   CodeRange codes_;
@@ -178,11 +192,21 @@ Affine AffineSearch::fit_sub_block(int s) const {
   }
   if (high <= low) return {0, -low};
   AffineFit best{{(high - low) / codes_.high, -low}, -1};
-  for (int t = kFanLow; t <= kFanHigh; ++t) {
-    const float inverse = (codes_.high + kFanStep * static_cast<float>(t)) / (high - low);
-    const Moments m = code_moments(x(s), w(s), p_.sub_elems, inverse, best.grid.offset, codes_);
-    const AffineFit fit = fit_affine(m);
-    if (fit.gain > best.gain && fit.grid.step > 0) best = fit;
+  const auto fan = [&](float offset) {
+    for (int t = kFanLow; t <= kFanHigh; ++t) {
+      const float inverse = (codes_.high + kFanStep * static_cast<float>(t)) / (high - low);
+      const AffineFit fit =
+          fit_affine(code_moments(x(s), w(s), p_.sub_elems, inverse, offset, codes_));
+      if (fit.gain > best.gain && fit.grid.step > 0) best = fit;
+    }
+  };
+  fan(-low);
+  fan(best.grid.offset);
+  for (int round = 0; round < kPolish; ++round) {
+    const AffineFit fit = fit_affine(
+        code_moments(x(s), w(s), p_.sub_elems, 1.0F / best.grid.step, best.grid.offset, codes_));
+    if (!(fit.gain > best.gain && fit.grid.step > 0)) break;
+    best = fit;
   }
   return best.grid;
 }
@@ -303,6 +327,20 @@ bool AffineSearch::has_coarse_integer(const State& state) const {
   return false;
 }
 
+// A block scale that nothing uses is stored as zero.
+Grid AffineSearch::to_grid(const State& state) const {
+  Grid grid;
+  for (size_t s = 0; s < static_cast<size_t>(p_.subs); ++s) {
+    grid.scale[s] = static_cast<int16_t>(state.scale[s]);
+    grid.min[s] = static_cast<int16_t>(state.min[s]);
+    grid.step[s] = state.d * state.scale[s];
+    grid.offset[s] = state.dmin * state.min[s];
+    if (grid.scale[s] != 0) grid.d = f32_to_f16(state.d);
+    if (grid.min[s] != 0) grid.dmin = f32_to_f16(state.dmin);
+  }
+  return grid;
+}
+
 Grid AffineSearch::run() {
   float step_max = 0;
   float offset_max = 0;
@@ -312,29 +350,22 @@ Grid AffineSearch::run() {
     step_max = std::max(step_max, fit.step);
     offset_max = std::max(offset_max, fit.offset);
   }
-  State best;
-  best.total = std::numeric_limits<double>::infinity();
-  const auto start_from = [&](float top) {
-    const State state = start(positive_half(static_cast<double>(step_max / top)),
-                              positive_half(static_cast<double>(offset_max / top)), best.total);
-    if (state.total < best.total) best = state;
+  const auto start_from = [&](Tops tops, double bound) {
+    return start(positive_half(static_cast<double>(step_max / (integer_max_ * tops.scale))),
+                 positive_half(static_cast<double>(offset_max / (integer_max_ * tops.min))), bound);
   };
-  for (const float top : kAffineTops) start_from(integer_max_ * top);
+  State best;
+  best.total = kNever;
+  for (const Tops tops : kAffineTops) keep_better(best, start_from(tops, best.total));
   descend(best);
   if (best.total < kNearlyExact * energy(p_) || has_coarse_integer(best)) {
-    for (float top = integer_max_; top > integer_max_ / 2; top -= 0.5F) start_from(top);
-    descend(best);
+    for (float top = integer_max_; top > integer_max_ / 2; top -= 0.5F) {
+      State state = start_from({top / integer_max_, top / integer_max_}, kNever);
+      descend(state);
+      keep_better(best, state);
+    }
   }
-  Grid grid;
-  grid.d = f32_to_f16(best.d);
-  grid.dmin = f32_to_f16(best.dmin);
-  for (size_t s = 0; s < static_cast<size_t>(p_.subs); ++s) {
-    grid.scale[s] = static_cast<int16_t>(best.scale[s]);
-    grid.min[s] = static_cast<int16_t>(best.min[s]);
-    grid.step[s] = best.d * best.scale[s];
-    grid.offset[s] = best.dmin * best.min[s];
-  }
-  return grid;
+  return to_grid(best);
 }
 
 // One block's symmetric search with second-level integers.
@@ -445,23 +476,27 @@ bool SymmetricSearch::has_coarse_integer(const State& state) const {
 Grid SymmetricSearch::run() {
   const float largest = max_abs(p_.x, p_.subs * p_.sub_elems);
   const double unit = static_cast<double>(largest) / static_cast<double>(-codes_.low);
-  State best;
-  best.total = std::numeric_limits<double>::infinity();
-  const auto start_from = [&](float top) {
-    const State state = start(positive_half(unit / static_cast<double>(top)), best.total);
-    if (state.total < best.total) best = state;
+  const auto start_from = [&](float top, double bound) {
+    return start(positive_half(unit / static_cast<double>(top)), bound);
   };
-  for (const float top : kSymmetricTops) start_from(integer_bound_ * top);
+  State best;
+  best.total = kNever;
+  for (const float top : kSymmetricTops) {
+    keep_better(best, start_from(integer_bound_ * top, best.total));
+  }
   descend(best);
   if (best.total < kNearlyExact * energy(p_) || has_coarse_integer(best)) {
-    for (float top = integer_bound_; top > integer_bound_ / 2; top -= 1) start_from(top);
-    descend(best);
+    for (float top = integer_bound_; top > integer_bound_ / 2; top -= 1) {
+      State state = start_from(top, kNever);
+      descend(state);
+      keep_better(best, state);
+    }
   }
   Grid grid;
-  grid.d = f32_to_f16(best.d);
   for (size_t s = 0; s < static_cast<size_t>(p_.subs); ++s) {
     grid.scale[s] = static_cast<int16_t>(best.scale[s]);
     grid.step[s] = best.d * best.scale[s];
+    if (grid.scale[s] != 0) grid.d = f32_to_f16(best.d);
   }
   return grid;
 }
