@@ -14,8 +14,7 @@
 #include "kernels/dispatch.h"
 #include "model/open.h"
 
-using namespace karat;
-
+namespace karat {
 namespace {
 
 struct Case {
@@ -45,9 +44,7 @@ double seconds(const exec::ResidentModel& model, const model::ForwardContext& co
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+int run(int argc, char** argv) {
   const std::string path = argc > 1 ? argv[1] : std::string(KARAT_ROOT) + "/demo/model";
   base::ThreadPool pool(argc > 2 ? std::atoi(argv[2]) : base::default_threads());
   const model::OpenedModel opened = model::open_model(path);
@@ -69,3 +66,8 @@ int main(int argc, char** argv) {
   }
   return 0;
 }
+
+}  // namespace
+}  // namespace karat
+
+int main(int argc, char** argv) { return karat::run(argc, argv); }
