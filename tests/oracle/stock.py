@@ -165,13 +165,14 @@ class Stock:
 
 
 class Model:
-    """A GGUF in stock llama.cpp: attention in F32, weights computed with as the file has them.
+    """A GGUF in stock llama.cpp, weights computed with as the file has them.
 
-    The extra buffer types (repacked and AMX weights) stay off, so that a machine with and one
-    without AMX round the same way.
+    Flash attention and the extra buffer types (repacked and AMX weights) stay off, so that machines
+    with and without them round the same way. exact_cache keeps keys and values in F32; the
+    library's own choice is F16.
     """
 
-    def __init__(self, stock, path, context=512):
+    def __init__(self, stock, path, context=512, exact_cache=True):
         self.lib, self.stock, self.context = stock.lib, stock, context
         params = self.lib.llama_model_default_params()
         params.set(74, 1, 0, 1)                      # use_extra_bufts
@@ -185,8 +186,8 @@ class Model:
         params.set(4, 2048, context)                 # n_batch
         params.set(8, 512, min(512, context))        # n_ubatch
         params.set(52, -1, 0)                        # flash_attn_type
-        params.set(104, 1, 0)                        # type_k: F32
-        params.set(108, 1, 0)                        # type_v: F32
+        for offset in (104, 108):                    # type_k, type_v
+            params.set(offset, FILE_TYPES["F16"], FILE_TYPES["F32" if exact_cache else "F16"])
         self.ctx = self.lib.llama_init_from_model(self.model, params)
         if not self.ctx:
             raise RuntimeError("stock llama.cpp made no context for %s:\n%s" %
