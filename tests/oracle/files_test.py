@@ -3,9 +3,8 @@
 usage: files_test.py TYPE      one of F32 BF16 Q8_0 Q4_K_M; prints a table of the figures
 
 P is karat's distribution over the next token with exact (F32) inputs to every product. Stock rounds
-those inputs to BF16 or to 8 bits, except for F32 weights, and keys and values to F16. Mean KLD of
-stock from P therefore has a floor, which is measured: karat simulating the same rounding has about
-the same KLD from P, since both are P plus independent rounding noise of the same size.
+those inputs to BF16 or to 8 bits, except for F32 weights. Mean KLD of stock from P therefore has a
+floor, which is measured: karat simulating the same rounding has about the same KLD from P.
 """
 import json
 import os
@@ -88,7 +87,7 @@ def compare(library, path, chunks, exact):
     """{"stock": ..., "simulated": ...}, each the result() of a Row against exact karat."""
     reference = Probe(path, chunks, "f32")
     simulated = None if exact else Probe(path, chunks, "stock")
-    model = stock.Model(library, path, CHUNK, exact_cache=exact)
+    model = stock.Model(library, path, CHUNK)
     with open(TEXT, encoding="utf-8") as file:
         ids = model.tokenize(file.read())[:reference.ids.size]
     assert (ids == reference.ids.ravel()).all(), "the two tokenizers disagree"

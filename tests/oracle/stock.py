@@ -167,12 +167,11 @@ class Stock:
 class Model:
     """A GGUF in stock llama.cpp, weights computed with as the file has them.
 
-    Flash attention and the extra buffer types (repacked and AMX weights) stay off, so that machines
-    with and without them round the same way. exact_cache keeps keys and values in F32; the
-    library's own choice is F16.
+    Attention is in F32: no flash attention, keys and values as they are. The extra buffer types
+    (repacked and AMX weights) stay off, so that machines with and without them round the same way.
     """
 
-    def __init__(self, stock, path, context=512, exact_cache=True):
+    def __init__(self, stock, path, context=512):
         self.lib, self.stock, self.context = stock.lib, stock, context
         params = self.lib.llama_model_default_params()
         params.set(74, 1, 0, 1)                      # use_extra_bufts
@@ -187,7 +186,7 @@ class Model:
         params.set(8, 512, min(512, context))        # n_ubatch
         params.set(52, -1, 0)                        # flash_attn_type
         for offset in (104, 108):                    # type_k, type_v
-            params.set(offset, FILE_TYPES["F16"], FILE_TYPES["F32" if exact_cache else "F16"])
+            params.set(offset, FILE_TYPES["F16"], FILE_TYPES["F32"])
         self.ctx = self.lib.llama_init_from_model(self.model, params)
         if not self.ctx:
             raise RuntimeError("stock llama.cpp made no context for %s:\n%s" %
