@@ -205,20 +205,21 @@ inline std::vector<HostileFile> hostile_gguf() {
   return files;
 }
 
-inline std::vector<HostileFile> hostile_safetensors() {
-  const auto tensor = [](std::string_view dtype, std::string_view shape, std::string_view range) {
-    return R"({"a":{"dtype":")" + std::string(dtype) + R"(","shape":)" + std::string(shape) +
-           R"(,"data_offsets":)" + std::string(range) + "}}";
-  };
-  const auto file = [](std::string_view head, size_t data) {
-    return safetensors_file(head, std::string(data, '\1'));
-  };
-  const std::string good = tensor("F32", "[2]", "[0,8]");
-  const std::string two = R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},)"
-                          R"("b":{"dtype":"F32","shape":[2],"data_offsets":)";
-  std::vector<HostileFile> files = other_files();
-  files.push_back({"gguf", small_gguf().str(), "a GGUF file"});
-  const std::vector<HostileFile> heads = {
+// A head with the one tensor "a".
+inline std::string one_tensor(std::string_view dtype, std::string_view shape,
+                              std::string_view range) {
+  return R"({"a":{"dtype":")" + std::string(dtype) + R"(","shape":)" + std::string(shape) +
+         R"(,"data_offsets":)" + std::string(range) + "}}";
+}
+
+inline std::string file_of(std::string_view head, size_t data) {
+  return safetensors_file(head, std::string(data, '\1'));
+}
+
+inline std::vector<HostileFile> hostile_safetensors_heads() {
+  const auto file = file_of;
+  const std::string good = one_tensor("F32", "[2]", "[0,8]");
+  return {
       {"length-zero", safetensors_file(good, "12345678", 0), "0 bytes"},
       {"length-past-file", safetensors_file(good, "12345678", 1000), "1000 bytes"},
       {"length-over-limit", safetensors_file(good, "12345678", 100'000'001), "100000001 bytes"},
@@ -265,7 +266,15 @@ inline std::vector<HostileFile> hostile_safetensors() {
       {"no-offsets", file(R"({"a":{"dtype":"F32","shape":[2]}})", 8), "no data_offsets"},
       {"dtype-number", file(R"({"a":{"dtype":7,"shape":[2],"data_offsets":[0,8]}})", 8), "dtype"},
   };
-  const std::vector<HostileFile> tensors = {
+}
+
+inline std::vector<HostileFile> hostile_safetensors_tensors() {
+  const auto file = file_of;
+  const auto tensor = one_tensor;
+  const std::string good = one_tensor("F32", "[2]", "[0,8]");
+  const std::string two = R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},)"
+                          R"("b":{"dtype":"F32","shape":[2],"data_offsets":)";
+  return {
       {"dtype-unknown", file(tensor("F31", "[2]", "[0,8]"), 8), "unknown dtype 'F31'"},
       {"dtype-escape", file(tensor("\\u001b[31m", "[2]", "[0,8]"), 8), "'\\x1b[31m'"},
       {"dtype-too-small", file(tensor("F16", "[2]", "[0,8]"), 8), "does not take"},
@@ -311,8 +320,14 @@ inline std::vector<HostileFile> hostile_safetensors() {
       {"name-escape", file(R"({"\u001b[2J":{"dtype":"F31","shape":[2],"data_offsets":[0,8]}})", 8),
        "'\\x1b[2J'"},
   };
-  files.insert(files.end(), heads.begin(), heads.end());
-  files.insert(files.end(), tensors.begin(), tensors.end());
+}
+
+inline std::vector<HostileFile> hostile_safetensors() {
+  std::vector<HostileFile> files = other_files();
+  files.push_back({"gguf", small_gguf().str(), "a GGUF file"});
+  for (auto* more : {hostile_safetensors_heads, hostile_safetensors_tensors}) {
+    for (HostileFile& file : more()) files.push_back(std::move(file));
+  }
   return files;
 }
 
