@@ -99,6 +99,9 @@ void decode_f16(const std::byte* values, int64_t n, float* out) noexcept {
 
 void decode(tensor::DType type, const std::byte* blocks, int64_t n, float* out) noexcept {
   switch (type) {
+    case tensor::DType::f32:
+      if (n > 0) std::memcpy(out, blocks, static_cast<size_t>(n) * sizeof(float));
+      return;
     case tensor::DType::bf16:
       return decode_bf16(blocks, n, out);
     case tensor::DType::f16:

@@ -82,16 +82,32 @@ void axpy(float a, const float* x, int64_t n, float* y) noexcept {
 }
 
 // Sum from 0 in increasing j, each step one fma.
+ISA_INLINE F16x conv_any(const float* const* rows, const float* w, int64_t taps, int64_t c,
+                         int64_t count) {
+  F16x total = splat(0.0F);
+  for (int64_t j = 0; j < taps; ++j) {
+    const float* weights = w + c * taps + j;
+    const F16x weight =
+        count == 16 ? load_strided(weights, taps) : load_strided_n(weights, taps, count);
+    total = fma(weight, load_piece(rows[j] + c, count), total);
+  }
+  return total;
+}
+
+// The same for 16 channels of four taps, the only kernel width in use.
+ISA_INLINE F16x conv_four(const float* const* rows, const float* w, int64_t c) {
+  F16x weight[4];
+  load_interleaved(w + 4 * c, weight);
+  F16x total = splat(0.0F);
+  for (int j = 0; j < 4; ++j) total = fma(weight[j], load(rows[j] + c), total);
+  return total;
+}
+
 void conv_silu(const float* const* rows, const float* w, int64_t taps, int64_t channels,
                float* y) noexcept {
   for_each_piece(channels, [&](int64_t c, int64_t count) {
-    F16x total = splat(0.0F);
-    for (int64_t j = 0; j < taps; ++j) {
-      const float* weights = w + c * taps + j;
-      const F16x weight =
-          count == 16 ? load_strided(weights, taps) : load_strided_n(weights, taps, count);
-      total = fma(weight, load_piece(rows[j] + c, count), total);
-    }
+    const bool four = taps == 4 && count == 16;
+    const F16x total = four ? conv_four(rows, w, c) : conv_any(rows, w, taps, c, count);
     store_piece(y + c, count, silu(total));
   });
 }

@@ -54,6 +54,32 @@ ISA_INLINE F16x load_strided_n(const float* p, int64_t stride, int64_t n) {
   return {_mm256_mask_i32gather_ps(_mm256_setzero_ps(), p, index, mask.lo, 4),
           _mm256_mask_i32gather_ps(_mm256_setzero_ps(), p + 8 * stride, index, mask.hi, 4)};
 }
+// The four elements at p in the lower half, those at p + 16 in the upper one.
+ISA_INLINE __m256 load_quads(const float* p) {
+  return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p)), _mm_loadu_ps(p + 16), 1);
+}
+// Lane l of out[j] from p[4 * l + j], for 8 lanes: a 4 x 4 transposition in each half.
+ISA_INLINE void load_interleaved8(const float* p, __m256 (&out)[4]) {
+  const __m256 a = load_quads(p);
+  const __m256 b = load_quads(p + 4);
+  const __m256 c = load_quads(p + 8);
+  const __m256 d = load_quads(p + 12);
+  const __m256d ab01 = _mm256_castps_pd(_mm256_unpacklo_ps(a, b));
+  const __m256d ab23 = _mm256_castps_pd(_mm256_unpackhi_ps(a, b));
+  const __m256d cd01 = _mm256_castps_pd(_mm256_unpacklo_ps(c, d));
+  const __m256d cd23 = _mm256_castps_pd(_mm256_unpackhi_ps(c, d));
+  out[0] = _mm256_castpd_ps(_mm256_unpacklo_pd(ab01, cd01));
+  out[1] = _mm256_castpd_ps(_mm256_unpackhi_pd(ab01, cd01));
+  out[2] = _mm256_castpd_ps(_mm256_unpacklo_pd(ab23, cd23));
+  out[3] = _mm256_castpd_ps(_mm256_unpackhi_pd(ab23, cd23));
+}
+ISA_INLINE void load_interleaved(const float* p, F16x (&out)[4]) {
+  __m256 lo[4];
+  __m256 hi[4];
+  load_interleaved8(p, lo);
+  load_interleaved8(p + 32, hi);
+  for (int j = 0; j < 4; ++j) out[j] = {lo[j], hi[j]};
+}
 ISA_INLINE void store(float* p, F16x a) {
   _mm256_storeu_ps(p, a.lo);
   _mm256_storeu_ps(p + 8, a.hi);

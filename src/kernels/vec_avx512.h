@@ -40,6 +40,24 @@ ISA_INLINE F16x load_strided(const float* p, int64_t stride) {
 ISA_INLINE F16x load_strided_n(const float* p, int64_t stride, int64_t n) {
   return {_mm512_mask_i32gather_ps(_mm512_setzero_ps(), mask_of(n), strided_index(stride), p, 4)};
 }
+ISA_INLINE void load_interleaved(const float* p, F16x (&out)[4]) {
+  // Eight lanes of j and eight of j + 1, from the 32 elements of two registers.
+  const __m512i first_two =
+      _mm512_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28, 1, 5, 9, 13, 17, 21, 25, 29);
+  const __m512i last_two = _mm512_add_epi32(first_two, _mm512_set1_epi32(2));
+  const __m512 a = _mm512_loadu_ps(p);
+  const __m512 b = _mm512_loadu_ps(p + 16);
+  const __m512 c = _mm512_loadu_ps(p + 32);
+  const __m512 d = _mm512_loadu_ps(p + 48);
+  const __m512 low01 = _mm512_permutex2var_ps(a, first_two, b);
+  const __m512 high01 = _mm512_permutex2var_ps(c, first_two, d);
+  const __m512 low23 = _mm512_permutex2var_ps(a, last_two, b);
+  const __m512 high23 = _mm512_permutex2var_ps(c, last_two, d);
+  out[0].v = _mm512_shuffle_f32x4(low01, high01, 0x44);
+  out[1].v = _mm512_shuffle_f32x4(low01, high01, 0xee);
+  out[2].v = _mm512_shuffle_f32x4(low23, high23, 0x44);
+  out[3].v = _mm512_shuffle_f32x4(low23, high23, 0xee);
+}
 ISA_INLINE void store(float* p, F16x a) { _mm512_storeu_ps(p, a.v); }
 ISA_INLINE void store_n(float* p, int64_t n, F16x a) { _mm512_mask_storeu_ps(p, mask_of(n), a.v); }
 

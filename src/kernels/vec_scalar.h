@@ -70,6 +70,10 @@ ISA_INLINE F16x load_strided(const float* p, int64_t stride) {
 ISA_INLINE F16x load_strided_n(const float* p, int64_t stride, int64_t n) {
   return make_f([&](int l) { return l < n ? p[l * stride] : 0; });
 }
+// Lane l of out[j] from p[4 * l + j]; reads 64 elements.
+ISA_INLINE void load_interleaved(const float* p, F16x (&out)[4]) {
+  for (int j = 0; j < 4; ++j) out[j] = load_strided(p + j, 4);
+}
 ISA_INLINE void store(float* p, F16x a) {
   for (int l = 0; l < 16; ++l) p[l] = a.lane[l];
 }
