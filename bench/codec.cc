@@ -1,10 +1,11 @@
 // Encode and decode speed of every format on one thread: MB of F32 values per second and million
 // elements per second, the median of RUNS (first argument, default 5) passes over the same rows.
+// Seconds are processor time, so that other programs on the machine do not count.
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <functional>
 #include <string>
 #include <vector>
@@ -26,10 +27,10 @@ double normal(base::Rng& rng) {
 double median_seconds(int runs, const std::function<void()>& body) {
   std::vector<double> seconds;
   for (int run = 0; run < runs; ++run) {
-    const auto begin = std::chrono::steady_clock::now();
+    const std::clock_t begin = std::clock();
     body();
-    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
-    seconds.push_back(took.count());
+    const double ticks = static_cast<double>(std::clock() - begin);
+    seconds.push_back(ticks / static_cast<double>(CLOCKS_PER_SEC));
   }
   std::sort(seconds.begin(), seconds.end());
   return seconds[seconds.size() / 2];
