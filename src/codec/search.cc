@@ -1,6 +1,7 @@
 #include "codec/search.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 
@@ -15,27 +16,28 @@ struct Moments {
   double w = 0, wx = 0, wl = 0, wll = 0, wxl = 0;
 };
 
+// How far a search looks, in units of the stored integers around the first guess. Wider finds more:
+// each integer is another pattern of roundings. The widths are where time and gain balance.
 struct IntegerRange {
   int below;
   int above;
 };
-
-// How far a search looks, in units of the stored integers, and how often it starts over.
-constexpr IntegerRange kFirstRange = {-8, 4};
-constexpr IntegerRange kNextRange = {-2, 2};
-constexpr float kNearby = 2.0F;
-constexpr int kFanLow = -9;
-constexpr int kFanHigh = 9;
-constexpr float kFanStep = 0.1F;
+constexpr IntegerRange kAffineFirst = {-8, 4};
 constexpr IntegerRange kSymmetricFirst = {-18, 20};
-constexpr IntegerRange kSymmetricNext = {-2, 2};
+constexpr IntegerRange kNextRange = {-2, 2};  // after a refit of the block scales
+// A scale whose best min is worse than the best pair so far by this factor is not looked at closer.
+constexpr float kNearby = 2;
+
+// The fan of trial roundings: this many steps of the inverse scale either way, in code units, and
+// refits to the codes that the best of them gives.
+constexpr int kFanSteps = 9;
+constexpr float kFanStep = 0.1F;
 constexpr int kPolish = 4;
-constexpr int kRounds = 4;
-// Two kinds of blocks depend so much on a lucky d that they get many more starts: those that are
-// representable but for the rounding of d (an error below this share of sum(w x^2)), and those
-// where a sub-block beside an outlier is left with a scale of a few units.
-constexpr double kNearlyExact = 1e-6;
-constexpr float kCoarseInteger = 4;
+// Q8_0's fan.
+constexpr std::array kSingleFan = {-3.0F, -2.0F, -1.0F, -0.75F, -0.5F, -0.25F,
+                                   0.0F,  0.25F, 0.5F,  0.75F,  1.0F,  2.0F};
+
+// The starts: where the largest step and offset of the block lie in the range of their integers.
 struct Tops {
   float scale;
   float min;
@@ -43,8 +45,14 @@ struct Tops {
 constexpr std::array kAffineTops = {Tops{1.0F, 1.0F}, Tops{0.985F, 0.95F}, Tops{0.97F, 0.985F},
                                     Tops{0.95F, 0.97F}};
 constexpr std::array kSymmetricTops = {0.9F, 0.8F};
-constexpr std::array kSingleFan = {-3.0F, -2.0F, -1.0F, -0.75F, -0.5F, -0.25F,
-                                   0.0F,  0.25F, 0.5F,  0.75F,  1.0F,  2.0F};
+// At most this many refits of the block scales from the best start.
+constexpr int kRounds = 4;
+
+// Two kinds of blocks depend so much on a lucky d that they get many more starts: those that are
+// representable but for the rounding of d (an error below this share of sum(w x^2)), and those
+// where a sub-block beside an outlier is left with a scale of a few units.
+constexpr double kNearlyExact = 1e-6;
+constexpr float kCoarseInteger = 4;
 
 struct Affine {
   float step = 0;
@@ -193,7 +201,7 @@ Affine AffineSearch::fit_sub_block(int s) const {
   if (high <= low) return {0, -low};
   AffineFit best{{(high - low) / codes_.high, -low}, -1};
   const auto fan = [&](float offset) {
-    for (int t = kFanLow; t <= kFanHigh; ++t) {
+    for (int t = -kFanSteps; t <= kFanSteps; ++t) {
       const float inverse = (codes_.high + kFanStep * static_cast<float>(t)) / (high - low);
       const AffineFit fit =
           fit_affine(code_moments(x(s), w(s), p_.sub_elems, inverse, offset, codes_));
@@ -303,7 +311,7 @@ AffineSearch::State AffineSearch::start(float d, float dmin, double bound) const
     state.min[i] = std::clamp(round_even(fits_[i].offset / dmin), 0.0F, integer_max_);
     state.error[i] =
         nearest_error(x(s), w(s), p_.sub_elems, {d * state.scale[i], dmin * state.min[i]}, codes_);
-    search_integers(state, s, fits_[i], kFirstRange);
+    search_integers(state, s, fits_[i], kAffineFirst);
     state.total += static_cast<double>(state.error[i]);
     if (state.total >= bound) break;
   }
@@ -457,7 +465,7 @@ void SymmetricSearch::descend(State& state) const {
     for (int s = 0; s < p_.subs; ++s) {
       const size_t i = static_cast<size_t>(s);
       next.error[i] = nearest_error(x(s), w(s), p_.sub_elems, {next.d * next.scale[i], 0}, codes_);
-      search_integers(next, s, std::fabs(next.scale[i]), kSymmetricNext);
+      search_integers(next, s, std::fabs(next.scale[i]), kNextRange);
       next.total += static_cast<double>(next.error[i]);
     }
     if (next.total >= state.total) break;
