@@ -229,10 +229,20 @@ void OutputFile::write_at(uint64_t offset, std::span<const std::byte> bytes) {
   }
 }
 
+void OutputFile::sync() {
+  CHECK(fd_ >= 0);
+  if (::fsync(fd_) != 0) {
+    throw fail(ErrorKind::io, "%s: %s while syncing it to the disk", printable(path_).c_str(),
+               system_message(errno).c_str());
+  }
+}
+
 void OutputFile::commit() {
   CHECK(fd_ >= 0 && !committed_);
-  if (::fsync(fd_) != 0 || ::rename(partial_.c_str(), path_.c_str()) != 0) {
-    throw fail(ErrorKind::io, "%s: %s", printable(path_).c_str(), system_message(errno).c_str());
+  sync();
+  if (::rename(partial_.c_str(), path_.c_str()) != 0) {
+    throw fail(ErrorKind::io, "%s: %s while renaming %s to it", printable(path_).c_str(),
+               system_message(errno).c_str(), printable(partial_).c_str());
   }
   committed_ = true;
   sync_folder(path_);

@@ -52,7 +52,8 @@ struct OutputCheck {
 void check_output(const std::string& path, const OutputCheck& check);
 
 // A file being written under the name PATH.partial, which commit() syncs and renames to PATH (and
-// syncs the folder). Destroyed without commit(), it removes the partial file.
+// syncs the folder). Destroyed without commit(), it removes the partial file. Who writes several
+// files calls sync() on all before the first commit(), so that a full disk leaves none of them.
 // All writes throw Error{io} ("path: No space left on device while writing n bytes at offset o").
 // A second writer of the same PATH is refused with Error{exists} (the partial file is locked).
 class OutputFile {
@@ -63,11 +64,14 @@ class OutputFile {
   OutputFile& operator=(const OutputFile&) = delete;
 
   const std::string& path() const { return path_; }
+  const std::string& partial_path() const { return partial_; }
   uint64_t position() const { return position_; }  // end of what append() wrote
   void append(std::span<const std::byte> bytes);
   void append(std::string_view bytes);
   // Writes at an absolute offset; thread-safe, does not move position().
   void write_at(uint64_t offset, std::span<const std::byte> bytes);
+  // Makes what was written durable, still under the partial name.
+  void sync();
   void commit();
 
  private:

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/interrupt.h"
 #include "base/text.h"
 
 namespace karat::base {
@@ -48,6 +49,7 @@ std::string sha256_of_file(const std::string& path) {
   Sha256 hash;
   std::vector<std::byte> buffer(size_t{1} << 20);
   for (uint64_t offset = 0; offset < file.size(); offset += buffer.size()) {
+    stop_if_interrupted();
     const auto n = static_cast<size_t>(std::min<uint64_t>(buffer.size(), file.size() - offset));
     file.read_at(offset, std::span(buffer).first(n));
     hash.update(std::span(buffer).first(n));

@@ -22,7 +22,7 @@ class Sha256 {
 };
 
 std::string sha256_hex(std::span<const std::byte> bytes);
-// Streams the file; throws what File throws.
+// Streams the file; throws what File throws, and Error{interrupted}.
 std::string sha256_of_file(const std::string& path);
 
 }  // namespace karat::base

@@ -53,6 +53,8 @@ class Convert : public Command {
         std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     if (common.json) {
       print_json(json(files, seconds));
+    } else if (common.quiet) {
+      print(paths(files));
     } else {
       print(text(files, seconds));
     }
@@ -65,6 +67,14 @@ class Convert : public Command {
     if (type_ == "bf16") return OutType::bf16;
     if (type_ == "q8_0") return OutType::q8_0;
     return OutType::automatic;
+  }
+
+  static std::string paths(const std::vector<ConvertedFile>& files) {
+    std::string out;
+    for (const ConvertedFile& file : files) {
+      for (const std::string& path : file.paths) out += printable(path) + "\n";
+    }
+    return out;
   }
 
   static std::string text(const std::vector<ConvertedFile>& files, double seconds) {

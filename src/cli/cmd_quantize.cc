@@ -76,16 +76,26 @@ class Quantize : public Command {
     base::check_output(out_, {.force = common.force,
                               .bytes_needed = file_bytes(opened, plan, weights),
                               .inputs = inputs});
+    base::check_output(out_ + ".receipt.json", {.force = true, .inputs = inputs});
     Common counted = common;
     if (threads_ > 0) counted.threads = threads_;
+    require_memory(common,
+                   recipe::quantize_memory(*opened.source, plan, weights, counted.thread_count()),
+                   "quantize: buffers of " + std::to_string(counted.thread_count()) + " threads");
     base::ThreadPool pool(counted.thread_count());
     warn_uncovered(plan);
     receipt::Receipt receipt = make_receipt(plan);
     receipt.inputs = receipt::hash_inputs(inputs, pool);
+    std::chrono::duration<double> seconds{};
+    std::unique_ptr<base::OutputFile> receipt_file;
     recipe::run_quantize(*opened.source, plan, weights, metadata(opened, plan, weights, receipt),
-                         out_, pool);
-    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-    receipt::write_receipt_file(out_, receipt, seconds.count(), pool.size(), kernels::table().name);
+                         out_, pool, [&](const std::string& written) {
+                           seconds = std::chrono::steady_clock::now() - start;
+                           receipt_file =
+                               receipt::receipt_file(out_, written, receipt, seconds.count(),
+                                                     pool.size(), kernels::table().name);
+                         });
+    receipt_file->commit();
     print_result(common, plan, out_, seconds.count());
   }
 

@@ -1,6 +1,7 @@
 #include "exec/resident.h"
 
 #include "base/error.h"
+#include "base/interrupt.h"
 #include "base/text.h"
 #include "model/names.h"
 
@@ -11,6 +12,7 @@ ResidentModel::ResidentModel(const tensor::TensorSource& source, model::Config c
     : config_(std::move(config)) {
   head_ = model::bind_head(source, config_, bytes_);
   for (int64_t layer = 0; layer < config_.layers(); ++layer) {
+    base::stop_if_interrupted();
     blocks_.push_back(model::bind_block(source, config_, layer, bytes_));
   }
   if (with_mtp && config_.mtp_layers > 0) mtp_ = model::bind_mtp(source, config_, bytes_);

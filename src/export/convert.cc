@@ -147,14 +147,17 @@ void require_distinct(const std::vector<Job>& jobs) {
   }
 }
 
-void write(Job& job, base::ThreadPool& pool) {
+// The files of a job, complete but for their names.
+std::unique_ptr<format::GgufWriter> write(const Job& job, base::ThreadPool& pool) {
   for (const std::string& name : job.report.fallbacks) {
     base::warn("tensor '%s': its rows are not a multiple of 32, so it becomes F16 instead of Q8_0",
                printable(name).c_str());
   }
-  format::GgufWriter writer(job.path, job.metadata, job.to, job.write_options);
-  recode(*job.source, job.from, writer, pool, "convert");
-  writer.commit();
+  auto writer =
+      std::make_unique<format::GgufWriter>(job.path, job.metadata, job.to, job.write_options);
+  recode(*job.source, job.from, *writer, pool, "convert");
+  writer->finish();
+  return writer;
 }
 
 }  // namespace
@@ -179,11 +182,11 @@ std::vector<ConvertedFile> convert_checkpoint(const std::string& folder,
   }
   for (Job& job : jobs) check_outputs(job, model.files, options.force);
   require_distinct(jobs);
+  std::vector<std::unique_ptr<format::GgufWriter>> writers;
+  for (const Job& job : jobs) writers.push_back(write(job, pool));
+  for (const auto& writer : writers) writer->commit();
   std::vector<ConvertedFile> reports;
-  for (Job& job : jobs) {
-    write(job, pool);
-    reports.push_back(std::move(job.report));
-  }
+  for (Job& job : jobs) reports.push_back(std::move(job.report));
   return reports;
 }
 

@@ -39,18 +39,17 @@ std::vector<Piece> pieces_of(const std::vector<const TensorInfo*>& tensors) {
   return out;
 }
 
-[[noreturn]] void refuse_value(const TensorInfo& tensor, int64_t element, float value, DType type) {
-  const std::string name = printable(tensor.name);
+// `place` is the file and the tensor.
+[[noreturn]] void refuse_value(const std::string& place, int64_t element, float value, DType type) {
   const auto index = static_cast<long long>(element);
   if (!std::isfinite(value)) {
-    throw fail(
-        ErrorKind::bad_input,
-        "tensor '%s': element %lld is %s; the checkpoint is damaged or its training diverged",
-        name.c_str(), index, std::isnan(value) ? "NaN" : "infinite");
+    throw fail(ErrorKind::bad_input,
+               "%s: element %lld is %s; the checkpoint is damaged or its training diverged",
+               place.c_str(), index, std::isnan(value) ? "NaN" : "infinite");
   }
   throw fail(ErrorKind::bad_input,
-             "tensor '%s': element %lld is %g, beyond the largest %s value; use --outtype bf16",
-             name.c_str(), index, static_cast<double>(value),
+             "%s: element %lld is %g, beyond the largest %s value; use --outtype bf16",
+             place.c_str(), index, static_cast<double>(value),
              std::string(tensor::info(type).name).c_str());
 }
 
@@ -67,7 +66,7 @@ class Recoder {
     const int64_t first = piece.row_begin * from.shape.cols();
     const codec::Codec& codec = codec::codec_for(type);
     if (const auto bad = codec.find_out_of_range(values_); bad) {
-      refuse_value(from, first + *bad, values_[static_cast<size_t>(*bad)], type);
+      refuse_value(source.place_of(from), first + *bad, values_[static_cast<size_t>(*bad)], type);
     }
     if (type == from.dtype) {
       writer.write_rows(piece.tensor, piece.row_begin, stored_);

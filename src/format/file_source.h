@@ -26,6 +26,7 @@ class FileSource : public tensor::TensorSource {
                  std::span<std::byte> out) const final;
   void will_read(const tensor::TensorInfo& tensor, int64_t row_begin,
                  int64_t row_count) const final;
+  std::string origin() const override { return paths_.empty() ? "" : paths_.front(); }
 
   // The files' paths as opened, in shard order: what a receipt hashes and an output must not be.
   const std::vector<std::string>& files() const { return paths_; }

@@ -223,7 +223,13 @@ void GgufWriter::note_written(size_t tensor, int64_t begin, int64_t end) {
   }
 }
 
-void GgufWriter::commit() {
+std::vector<std::string> GgufWriter::partial_paths() const {
+  std::vector<std::string> paths;
+  for (const auto& file : files_) paths.push_back(file->partial_path());
+  return paths;
+}
+
+void GgufWriter::finish() {
   const std::vector<std::byte> zeros(layout_.alignment());
   for (size_t t = 0; t < tensors_.size(); ++t) {
     const auto bytes = static_cast<uint64_t>(tensors_[t].bytes());
@@ -234,6 +240,12 @@ void GgufWriter::commit() {
         layout_.offset(t) + bytes,
         std::span(zeros).first(padded(bytes, layout_.alignment()) - bytes));
   }
+  for (const auto& file : files_) file->sync();
+  finished_ = true;
+}
+
+void GgufWriter::commit() {
+  if (!finished_) finish();
   for (const auto& file : files_) file->commit();
 }
 

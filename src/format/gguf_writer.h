@@ -79,8 +79,12 @@ class GgufWriter {
   void write_rows(size_t tensor, int64_t row_begin, std::span<const std::byte> bytes);
   void write(size_t tensor, std::span<const std::byte> bytes) { write_rows(tensor, 0, bytes); }
 
-  // Writes the padding, syncs and renames. Internal error if rows are missing.
+  // Writes the padding and makes the files durable under the names of partial_paths(). Internal
+  // error if rows are missing.
+  void finish();
+  // After finish(), which it calls if that was not done: gives the files their names.
   void commit();
+  std::vector<std::string> partial_paths() const;
 
  private:
   // The rows of one tensor that have been written, as disjoint ranges begin -> end.
@@ -90,6 +94,7 @@ class GgufWriter {
   std::vector<tensor::TensorInfo> tensors_;
   GgufLayout layout_;
   std::vector<std::unique_ptr<base::OutputFile>> files_;
+  bool finished_ = false;
   std::mutex mutex_;
   std::vector<Ranges> written_;  // guarded by mutex_
 };

@@ -143,6 +143,7 @@ Importance read_imatrix(const std::string& path) {
   const GgufSource file(path);
   check_keys(file, path);
   Importance importance;
+  importance.file = path;
   if (file.metadata().has(kDatasets)) {
     importance.datasets = file.metadata().get_array<std::string>(kDatasets);
   }

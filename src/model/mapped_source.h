@@ -48,6 +48,7 @@ class MappedSource : public tensor::TensorSource {
                  std::span<std::byte> out) const override;
   void will_read(const tensor::TensorInfo& tensor, int64_t row_begin,
                  int64_t row_count) const override;
+  std::string origin() const override { return raw_->origin(); }
 
  private:
   // Rows of one stored tensor that are consecutive as presented, too.

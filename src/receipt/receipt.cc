@@ -61,8 +61,9 @@ std::vector<std::pair<std::string, std::string>> metadata_entries(const Receipt&
   return entries;
 }
 
-void write_receipt_file(const std::string& out, const Receipt& receipt, double seconds, int threads,
-                        const std::string& instruction_set) {
+std::unique_ptr<base::OutputFile> receipt_file(const std::string& out, const std::string& written,
+                                               const Receipt& receipt, double seconds, int threads,
+                                               const std::string& instruction_set) {
   base::Json json = base::Json::object();
   json.set("schema", 1);
   json.set("version", kVersion);
@@ -75,12 +76,15 @@ void write_receipt_file(const std::string& out, const Receipt& receipt, double s
   for (const auto& [key, text] : receipt.notes) notes.set(key, text);
   json.set("notes", std::move(notes));
   json.set("output",
-           input_json({file_name(out), base::File(out).size(), base::sha256_of_file(out)}));
+           input_json({file_name(out), base::File(written).size(), base::sha256_of_file(written)}));
   json.set("seconds", seconds);
   json.set("threads", threads);
   json.set("host", host_name());
   json.set("instruction_set", instruction_set);
-  base::write_file(out + ".receipt.json", json.dump(2) + "\n");
+  auto file = std::make_unique<base::OutputFile>(out + ".receipt.json");
+  file->append(json.dump(2) + "\n");
+  file->sync();
+  return file;
 }
 
 }  // namespace karat::receipt

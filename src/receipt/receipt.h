@@ -3,10 +3,12 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "base/file.h"
 #include "base/json.h"
 #include "base/threads.h"
 
@@ -34,9 +36,11 @@ std::vector<Input> hash_inputs(const std::vector<std::string>& paths, base::Thre
 // karat.inputs ("sha256 bytes name" lines), karat.options (one-line JSON), karat.notes if any.
 std::vector<std::pair<std::string, std::string>> metadata_entries(const Receipt& receipt);
 
-// Writes OUT.receipt.json: the receipt, the output's bytes and SHA-256, seconds, threads, and the
-// machine's name and instruction set. The output must exist.
-void write_receipt_file(const std::string& out, const Receipt& receipt, double seconds, int threads,
-                        const std::string& instruction_set);
+// OUT.receipt.json, complete but for its name (the caller commits it): the receipt, the output's
+// bytes and SHA-256, seconds, threads, and the machine's name and instruction set. The output's
+// bytes are read from `written`, which may be a name that it has only until it is complete.
+std::unique_ptr<base::OutputFile> receipt_file(const std::string& out, const std::string& written,
+                                               const Receipt& receipt, double seconds, int threads,
+                                               const std::string& instruction_set);
 
 }  // namespace karat::receipt

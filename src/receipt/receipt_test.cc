@@ -57,7 +57,7 @@ TEST(Receipt, InputsAreHashedInTheirOrder) {
 TEST(Receipt, FileBesideTheOutputDescribesIt) {
   const std::string out = temp("receipt_out.gguf");
   base::write_file(out, "abc");
-  write_receipt_file(out, example(), 1.5, 2, "avx2");
+  receipt_file(out, out, example(), 1.5, 2, "avx2")->commit();
   const base::Json json = base::parse_json(base::read_file(out + ".receipt.json"));
   EXPECT_EQ(json.at("output").at("sha256").as_string(),
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");

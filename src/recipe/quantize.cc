@@ -24,16 +24,17 @@ constexpr int64_t kChunkElements = int64_t{1} << 18;
 constexpr format::GgufWriteOptions kWriteOptions{.drop_unit_dims = true};
 
 void check_importance(const tensor::TensorSource& source, const tensor::Importance& importance) {
+  const std::string file = importance.file.empty() ? "the importance" : importance.file;
   for (const auto& [name, entry] : importance.entries) {
     const tensor::TensorInfo* tensor = source.find(name);
     if (tensor == nullptr) continue;  // e.g. MTP statistics for a file without the block
     const bool fits = entry.cols == tensor->shape.cols() && entry.mats == tensor->shape.experts();
     if (!fits) {
       throw fail(ErrorKind::bad_input,
-                 "importance of '%s' has %lld x %lld columns, the tensor %lld x %lld; it was made "
+                 "%s: its entry '%s' has %lld x %lld columns, the tensor %lld x %lld; it was made "
                  "for another model",
-                 base::printable(name).c_str(), static_cast<long long>(entry.mats),
-                 static_cast<long long>(entry.cols),
+                 base::printable(file).c_str(), base::printable(name).c_str(),
+                 static_cast<long long>(entry.mats), static_cast<long long>(entry.cols),
                  static_cast<long long>(tensor->shape.experts()),
                  static_cast<long long>(tensor->shape.cols()));
     }
@@ -41,9 +42,9 @@ void check_importance(const tensor::TensorSource& source, const tensor::Importan
   const bool any = std::any_of(importance.entries.begin(), importance.entries.end(),
                                [&](const auto& entry) { return source.find(entry.first); });
   if (!any) {
-    throw fail(
-        ErrorKind::bad_input,
-        "the importance file names none of the model's tensors; it was made for another model");
+    throw fail(ErrorKind::bad_input,
+               "%s: names none of the model's tensors; it was made for another model",
+               base::printable(file).c_str());
   }
 }
 
@@ -63,13 +64,13 @@ TensorPlan plan_tensor(const tensor::TensorSource& source, const TypeDecision& d
   if (tensor::info(in.dtype).quantized() && in.dtype != decision.type) {
     throw fail(ErrorKind::usage,
                "%s is already %s; quantize from the BF16 original (rounding twice costs quality)",
-               base::printable(in.name).c_str(), std::string(tensor::info(in.dtype).name).c_str());
+               source.place_of(in).c_str(), std::string(tensor::info(in.dtype).name).c_str());
   }
   if (in.dtype != decision.type && codec::find_codec(decision.type) == nullptr) {
-    throw fail(
-        ErrorKind::unsupported, "%s: %s (rows of %lld elements) cannot be written; choose Q8_0",
-        base::printable(in.name).c_str(), std::string(tensor::info(decision.type).name).c_str(),
-        static_cast<long long>(in.shape.cols()));
+    throw fail(ErrorKind::unsupported,
+               "%s: %s (rows of %lld elements) cannot be written; choose Q8_0",
+               source.place_of(in).c_str(), std::string(tensor::info(decision.type).name).c_str(),
+               static_cast<long long>(in.shape.cols()));
   }
   if (importance != nullptr && tensor::info(decision.type).quantized()) {
     const auto entry = importance->entries.find(in.name);
@@ -130,28 +131,36 @@ struct Scratch {
   std::vector<float> values;
 };
 
+// One pass over a chunk that lies in scratch.in, leaving what is to be written in scratch.out.
+// `place` is the file and the tensor.
 void encode_chunk(const tensor::TensorInfo& in, const tensor::TensorInfo& out, const Chunk& chunk,
-                  std::span<const float> importance, Scratch& scratch) {
+                  std::span<const float> importance, const std::string& place, Scratch& scratch) {
   const int64_t cols = in.shape.cols();
   const codec::Codec &from = codec::codec_for(in.dtype), &to = codec::codec_for(out.dtype);
+  const bool same_type = in.dtype == out.dtype;
   scratch.values.resize(static_cast<size_t>(cols));
   scratch.out.resize(static_cast<size_t>(chunk.rows * out.row_bytes()));
   const auto in_bytes = static_cast<size_t>(in.row_bytes()),
              out_bytes = static_cast<size_t>(out.row_bytes());
   for (int64_t r = 0; r < chunk.rows; ++r) {
     const auto row = static_cast<size_t>(r);
-    from.decode(std::span(scratch.in).subspan(row * in_bytes, in_bytes), scratch.values);
+    const auto stored = std::span(scratch.in).subspan(row * in_bytes, in_bytes);
+    const auto target = std::span(scratch.out).subspan(row * out_bytes, out_bytes);
+    from.decode(stored, scratch.values);
     if (const auto column = to.find_out_of_range(scratch.values)) {
       const float value = scratch.values[static_cast<size_t>(*column)];
-      const bool fits_bf16 = std::isfinite(value) && out.dtype == DType::f16;
-      throw fail(
-          ErrorKind::bad_input, "tensor %s, row %lld, column %lld: %g cannot be stored as %s%s",
-          base::printable(in.name).c_str(), static_cast<long long>(chunk.row_begin + r),
-          static_cast<long long>(*column), static_cast<double>(value),
-          std::string(tensor::info(out.dtype).name).c_str(), fits_bf16 ? "; BF16 can hold it" : "");
+      throw fail(ErrorKind::bad_input, "%s: row %lld, column %lld: %g cannot be stored as %s; %s",
+                 place.c_str(), static_cast<long long>(chunk.row_begin + r),
+                 static_cast<long long>(*column), static_cast<double>(value),
+                 std::string(tensor::info(out.dtype).name).c_str(),
+                 std::isfinite(value) ? "BF16 can hold it"
+                                      : "the model is damaged or its training diverged");
     }
-    to.encode_row(scratch.values, importance,
-                  std::span(scratch.out).subspan(row * out_bytes, out_bytes));
+    if (same_type) {
+      std::copy(stored.begin(), stored.end(), target.begin());
+    } else {
+      to.encode_row(scratch.values, importance, target);
+    }
   }
 }
 
@@ -193,9 +202,27 @@ uint64_t quantized_file_bytes(const QuantizePlan& plan, const format::Metadata& 
   return format::GgufLayout(metadata, tensors, kWriteOptions).file_bytes();
 }
 
+uint64_t quantize_memory(const tensor::TensorSource& source, const QuantizePlan& plan,
+                         const tensor::Importance* importance, int threads) {
+  int64_t worker = 0;
+  for (const TensorPlan& tensor : plan.tensors) {
+    const tensor::TensorInfo& in = source.tensors()[tensor.source_index];
+    const int64_t cols = in.shape.cols();
+    const int64_t rows = std::min(in.shape.rows(), std::max<int64_t>(1, kChunkElements / cols));
+    worker = std::max(worker, rows * (in.row_bytes() + tensor.out.row_bytes()) + 8 * cols);
+  }
+  uint64_t bytes = static_cast<uint64_t>(threads) * static_cast<uint64_t>(worker);
+  if (importance == nullptr) return bytes;
+  for (const auto& [name, entry] : importance->entries) {
+    bytes += 8 * (entry.in_sum2.size() + entry.in_sum.size() + entry.counts.size());
+  }
+  return bytes;
+}
+
 void run_quantize(const tensor::TensorSource& source, const QuantizePlan& plan,
                   const tensor::Importance* importance, const format::Metadata& metadata,
-                  const std::string& out, base::ThreadPool& pool) {
+                  const std::string& out, base::ThreadPool& pool,
+                  const std::function<void(const std::string&)>& before_commit) {
   std::vector<tensor::TensorInfo> tensors;
   for (const TensorPlan& tensor : plan.tensors) tensors.push_back(tensor.out);
   format::GgufWriter writer(out, metadata, tensors, kWriteOptions);
@@ -214,19 +241,21 @@ void run_quantize(const tensor::TensorSource& source, const QuantizePlan& plan,
     Scratch& s = scratch[static_cast<size_t>(worker)];
     s.in.resize(static_cast<size_t>(chunk.rows * in.row_bytes()));
     source.read_rows(in, chunk.row_begin, chunk.rows, s.in);
-    if (in.dtype == tensor.out.dtype) {
+    std::vector<float> weights;
+    if (tensor.weighted && in.dtype != tensor.out.dtype) {
+      const int64_t expert = chunk.row_begin / (in.shape.rows() / in.shape.experts());
+      weights = mean_squares(importance->entries.at(in.name), expert);
+    }
+    if (codec::find_codec(in.dtype) == nullptr) {  // kept as it is
       writer.write_rows(chunk.tensor, chunk.row_begin, s.in);
     } else {
-      std::vector<float> weights;
-      if (tensor.weighted) {
-        const int64_t expert = chunk.row_begin / (in.shape.rows() / in.shape.experts());
-        weights = mean_squares(importance->entries.at(in.name), expert);
-      }
-      encode_chunk(in, tensor.out, chunk, weights, s);
+      encode_chunk(in, tensor.out, chunk, weights, source.place_of(in), s);
       writer.write_rows(chunk.tensor, chunk.row_begin, s.out);
     }
     progress.add(static_cast<double>(s.in.size()), in.name);
   });
+  writer.finish();
+  if (before_commit) before_commit(writer.partial_paths().front());
   writer.commit();
 }
 

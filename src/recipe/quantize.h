@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -48,9 +49,16 @@ format::Metadata quantized_metadata(format::Metadata input, const Preset& preset
 // Executes the plan: parallel over row chunks, memory bounded by threads x chunk. The bytes written
 // do not depend on the number of threads. An expert without statistics is weighted by the mean over
 // its layer's other experts. Error{bad_input} names tensor, row and column of a NaN or infinity.
+// `before_commit`, if given, is called with the complete file's present path when nothing is left
+// but renaming it to `out`; if it throws, nothing is left.
 void run_quantize(const tensor::TensorSource& source, const QuantizePlan& plan,
                   const tensor::Importance* importance, const format::Metadata& metadata,
-                  const std::string& out, base::ThreadPool& pool);
+                  const std::string& out, base::ThreadPool& pool,
+                  const std::function<void(const std::string&)>& before_commit = {});
+
+// What run_quantize() holds at a time, the importance included.
+uint64_t quantize_memory(const tensor::TensorSource& source, const QuantizePlan& plan,
+                         const tensor::Importance* importance, int threads);
 
 // Bytes the file will have.
 uint64_t quantized_file_bytes(const QuantizePlan& plan, const format::Metadata& metadata);

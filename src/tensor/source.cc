@@ -14,6 +14,12 @@ int64_t TensorInfo::bytes() const {
   return total;
 }
 
+std::string TensorSource::place_of(const TensorInfo& tensor) const {
+  const std::string file = origin();
+  return (file.empty() ? "" : base::printable(file) + ": ") + "tensor '" +
+         base::printable(tensor.name) + "'";
+}
+
 void TensorSource::read_expert(const TensorInfo& tensor, int64_t expert,
                                std::span<std::byte> out) const {
   const int64_t experts = tensor.shape.experts();
@@ -33,8 +39,8 @@ const TensorInfo* TensorSource::find(std::string_view name) const {
 const TensorInfo& TensorSource::at(std::string_view name) const {
   const TensorInfo* tensor = find(name);
   if (tensor == nullptr) {
-    throw base::fail(base::ErrorKind::bad_input, "tensor '%s' is missing",
-                     base::printable(name).c_str());
+    throw base::fail(base::ErrorKind::bad_input, "%s is missing",
+                     place_of({std::string(name), {}, {}}).c_str());
   }
   return *tensor;
 }

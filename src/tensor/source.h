@@ -40,6 +40,9 @@ class TensorSource {
   virtual void read_rows(const TensorInfo& tensor, int64_t row_begin, int64_t row_count,
                          std::span<std::byte> out) const = 0;
 
+  // The file or folder that messages name; empty if there is none.
+  virtual std::string origin() const { return {}; }
+
   // Read-ahead: these rows are wanted soon. Never an error.
   virtual void will_read(const TensorInfo& tensor, int64_t row_begin, int64_t row_count) const {
     (void)tensor, (void)row_begin, (void)row_count;
@@ -53,6 +56,8 @@ class TensorSource {
   void read(const TensorInfo& tensor, std::span<std::byte> out) const {
     read_rows(tensor, 0, tensor.shape.rows(), out);
   }
+  // "PATH: tensor 'x'", ready for a message.
+  std::string place_of(const TensorInfo& tensor) const;
   // Matrix `expert` of a stack [experts, rows, cols].
   void read_expert(const TensorInfo& tensor, int64_t expert, std::span<std::byte> out) const;
 

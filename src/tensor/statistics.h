@@ -20,6 +20,7 @@ struct ImportanceEntry {
 // What the field calls an imatrix. Keys are GGUF weight names with ".weight".
 struct Importance {
   std::map<std::string, ImportanceEntry> entries;  // byte-wise order, as imatrix files want it
+  std::string file;                                // it was read from, for messages; may be empty
   std::vector<std::string> datasets;               // files the statistics come from
   uint32_t chunk_count = 0;
   uint32_t chunk_size = 0;  // tokens per chunk
