@@ -81,7 +81,8 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
 
   bool parse_error(size_t, const std::string&, const nlohmann::detail::exception& error) override {
     if (!message_.empty()) return false;
-    return refuse(error.id == kNumberOutOfRange ? "number out of range" : "not valid JSON");
+    if (error.id == kNumberOutOfRange) return refuse("number out of range");
+    return refuse(starts_utf8() ? "not valid JSON" : "not valid UTF-8");
   }
 
   bool failed() const { return !message_.empty(); }
@@ -104,6 +105,16 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
     const size_t read = static_cast<size_t>(furthest_ - begin_);
     message_ = strf("at byte %zu: %s", read > 0 ? read - 1 : 0, message.c_str());
     return false;
+  }
+
+  // Whether what has been read is UTF-8, but for a character that the parser stopped inside.
+  bool starts_utf8() const {
+    std::string_view read(begin_, static_cast<size_t>(furthest_ - begin_));
+    for (int cut = 0; cut < 4 && !is_utf8(read); ++cut) {
+      if (read.empty() || (read.back() & 0x80) == 0) return false;
+      read.remove_suffix(1);
+    }
+    return is_utf8(read);
   }
 
   bool open(Json container) {

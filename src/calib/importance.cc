@@ -101,14 +101,16 @@ void ImportanceTap::linear_input(const model::LinearInput& input) {
   entry.counts[static_cast<size_t>(mat)] += input.count;
 }
 
-void ImportanceTap::require_finite() const {
+void ImportanceTap::require_finite(const std::string& model) const {
   for (const auto& [name, entry] : importance_.entries) {
     double total = 0;
     for (const double value : entry.in_sum2) total += value;
     if (!std::isfinite(total)) {
-      throw fail(ErrorKind::bad_input,
-                 "%s: its input holds NaN or infinity; the model's weights are damaged",
-                 base::printable(name).c_str());
+      throw fail(
+          ErrorKind::bad_input,
+          "%s: the input of tensor '%s' holds NaN or infinity; weights before it are damaged, "
+          "convert the model to see which",
+          base::printable(model).c_str(), base::printable(name).c_str());
     }
   }
 }
@@ -132,7 +134,7 @@ tensor::Importance calibrate(const exec::ResidentModel& model, const Corpus& cor
     model.forward(context, batch.segments, tokens, hidden.data());
     if (options.process_output) see_output(tap, hidden.data(), batch, config.hidden);
     if (model.mtp() != nullptr) run_mtp(model, context, tokens, hidden, batch, size);
-    tap.require_finite();
+    tap.require_finite(model.origin());
     progress.add(static_cast<double>(tokens.size()));
   }
   tap.importance().chunk_count = static_cast<uint32_t>(corpus.chunks);

@@ -22,7 +22,7 @@ class ImportanceTap : public model::Tap {
   void linear_input(const model::LinearInput& input) override;
 
   // Error{bad_input} naming the layer if a sum is not finite ("after chunk N" is the caller's).
-  void require_finite() const;
+  void require_finite(const std::string& model) const;
   tensor::Importance& importance() { return importance_; }
 
  private:

@@ -90,7 +90,7 @@ TEST(Importance, NaNStopsWithTheLayersName) {
   input.count = 1, input.cols = 2, input.ld = 2;
   tap.linear_input(input);
   try {
-    tap.require_finite();
+    tap.require_finite("m.gguf");
     FAIL();
   } catch (const base::Error& error) {
     EXPECT_NE(std::string(error.what()).find("blk.2.attn_k.weight"), std::string::npos);

@@ -83,7 +83,7 @@ class Quantize : public Command {
                    recipe::quantize_memory(*opened.source, plan, weights, counted.thread_count()),
                    "quantize: buffers of " + std::to_string(counted.thread_count()) + " threads");
     base::ThreadPool pool(counted.thread_count());
-    warn_uncovered(plan);
+    warn_of(plan);
     receipt::Receipt receipt = make_receipt(plan);
     receipt.inputs = receipt::hash_inputs(inputs, pool);
     std::chrono::duration<double> seconds{};
@@ -168,11 +168,20 @@ class Quantize : public Command {
     return receipt;
   }
 
-  static void warn_uncovered(const recipe::QuantizePlan& plan) {
+  static void warn_of(const recipe::QuantizePlan& plan) {
     std::string names;
-    int64_t cold = 0;
+    int64_t cold = 0, fallbacks = 0;
     for (const std::string& name : plan.uncovered) names += (names.empty() ? "" : ", ") + name;
-    for (const recipe::TensorPlan& tensor : plan.tensors) cold += tensor.cold_experts;
+    for (const recipe::TensorPlan& tensor : plan.tensors) {
+      cold += tensor.cold_experts;
+      fallbacks += std::string_view(tensor.decided_by) == "fallback" ? 1 : 0;
+    }
+    if (fallbacks > 0) {
+      base::warn(
+          "%lld tensors have rows that do not fill the blocks of their type and get another "
+          "one (--dry-run shows which)",
+          static_cast<long long>(fallbacks));
+    }
     if (!names.empty()) {
       base::warn("the imatrix has no entry for %s; quantized without",
                  base::printable(names, 400).c_str());

@@ -38,6 +38,7 @@ void Scorer::run(int64_t first, int64_t count) {
   hidden_.resize(tokens.size() * static_cast<size_t>(config.hidden));
   const model::ForwardContext context{config, pool_, kernels::table(), options_.forward, nullptr};
   model_.forward(context, segments, tokens, hidden_.data());
+  model_.require_finite(hidden_);
 }
 
 const float* Scorer::logits(int64_t chunk) {
@@ -47,6 +48,7 @@ const float* Scorer::logits(int64_t chunk) {
   const model::ForwardContext context{config, pool_, kernels::table(), options_.forward, nullptr};
   model::logits(context, model_.head(), hidden_.data() + row * config.hidden, chunks_.scored(), {},
                 logits_.data());
+  model_.require_finite(logits_);
   return logits_.data();
 }
 

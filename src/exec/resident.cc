@@ -1,5 +1,8 @@
 #include "exec/resident.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include "base/error.h"
 #include "base/interrupt.h"
 #include "base/text.h"
@@ -9,7 +12,7 @@ namespace karat::exec {
 
 ResidentModel::ResidentModel(const tensor::TensorSource& source, model::Config config,
                              bool with_mtp)
-    : config_(std::move(config)) {
+    : config_(std::move(config)), origin_(source.origin()) {
   head_ = model::bind_head(source, config_, bytes_);
   for (int64_t layer = 0; layer < config_.layers(); ++layer) {
     base::stop_if_interrupted();
@@ -26,6 +29,14 @@ uint64_t ResidentModel::bytes_needed(const tensor::TensorSource& source) {
     if (ends || model::layer_of(info.name) >= 0) bytes += static_cast<uint64_t>(info.bytes());
   }
   return bytes;
+}
+
+void ResidentModel::require_finite(std::span<const float> values) const {
+  if (std::all_of(values.begin(), values.end(), [](float x) { return std::isfinite(x); })) return;
+  throw base::fail(base::ErrorKind::bad_input,
+                   "%s: it computes NaN or infinity; its weights are damaged, convert it to see "
+                   "which",
+                   base::printable(origin_).c_str());
 }
 
 void ResidentModel::forward(const model::ForwardContext& context,

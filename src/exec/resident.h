@@ -20,6 +20,11 @@ class ResidentModel {
   ResidentModel(const tensor::TensorSource& source, model::Config config, bool with_mtp);
 
   const model::Config& config() const { return config_; }
+  // The file or folder that the weights come from, for messages.
+  const std::string& origin() const { return origin_; }
+  // Error{bad_input} naming the model if a value that was computed with it, a hidden row or a
+  // logit, is NaN or infinite.
+  void require_finite(std::span<const float> values) const;
   const model::HeadWeights& head() const { return head_; }
   const model::MtpWeights* mtp() const { return mtp_ ? &*mtp_ : nullptr; }
   // Bytes of weights that a ResidentModel of this source would hold; reads nothing.
@@ -33,6 +38,7 @@ class ResidentModel {
 
  private:
   model::Config config_;
+  std::string origin_;
   model::WeightBytes bytes_;
   model::HeadWeights head_;
   std::vector<model::BlockWeights> blocks_;

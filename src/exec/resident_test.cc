@@ -8,9 +8,9 @@
 #include <numeric>
 #include <string>
 
-#include "support/golden.h"
 #include "kernels/dispatch.h"
 #include "model/open.h"
+#include "support/golden.h"
 
 namespace karat::exec {
 namespace {

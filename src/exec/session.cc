@@ -32,6 +32,7 @@ std::span<const float> Session::feed(std::span<const int32_t> tokens) {
     model_.forward(context, std::span(&segment, 1), tokens.subspan(begin, rows), hidden_.data());
   }
   model::logits(context, model_.head(), hidden_.data() + (rows - 1) * width, 1, {}, logits_.data());
+  model_.require_finite(logits_);
   return logits_;
 }
 

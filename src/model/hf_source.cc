@@ -255,13 +255,8 @@ std::unique_ptr<TensorSource> make_hf_source(std::shared_ptr<const TensorSource>
   const std::string_view* text = builder.prefix_of(kTextPrefixes, token_embd_rule(config).hf);
   const std::string prefix(text == nullptr ? kTextPrefixes[0] : *text);
   const std::string_view* mtp = builder.prefix_of(kMtpPrefixes, "fc.weight");
-  if (mtp == nullptr && config.mtp_layers > 0) {
-    base::warn(
-        "%s: the configuration announces an MTP block, but there are no mtp.* tensors (they "
-        "are lost when a model is saved through transformers); going on without",
-        printable(where).c_str());
-    config.mtp_layers = 0;
-  }
+  const bool mtp_lost = mtp == nullptr && config.mtp_layers > 0;
+  if (mtp_lost) config.mtp_layers = 0;
 
   if (!config.tied_embeddings) builder.add(output_rule(config), "", "");
   builder.add(token_embd_rule(config), "", prefix);
@@ -272,6 +267,12 @@ std::unique_ptr<TensorSource> make_hf_source(std::shared_ptr<const TensorSource>
   builder.add(output_norm_rule(config), "", prefix);
   if (config.mtp_layers > 0) add_mtp(builder, config, std::string(*mtp), options);
   check_leftovers(*raw, builder.used(), config, prefix, where);
+  if (mtp_lost) {
+    base::warn(
+        "%s: the configuration announces an MTP block, but there are no mtp.* tensors (they "
+        "are lost when a model is saved through transformers); going on without",
+        printable(where).c_str());
+  }
   return std::make_unique<MappedSource>(std::move(raw), builder.take_recipes());
 }
 

@@ -145,7 +145,8 @@ TEST(Quantize, NamesTensorRowAndColumnOfABadValue) {
     FAIL();
   } catch (const base::Error& error) {
     const std::string message = error.what();
-    EXPECT_NE(message.find("blk.0.attn_q.weight, row 2, column 17"), std::string::npos) << message;
+    EXPECT_NE(message.find("tensor 'blk.0.attn_q.weight': row 2, column 17"), std::string::npos)
+        << message;
   }
   EXPECT_EQ(folder.file_count(), 0u);
 }
