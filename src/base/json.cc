@@ -51,7 +51,7 @@ Error named(const JsonLimits& limits, const std::string& message) {
 class Builder : public nlohmann::json_sax<nlohmann::json> {
  public:
   Builder(std::string_view text, const JsonLimits& limits)
-      : limits_(limits), begin_(text.data()), furthest_(text.data()) {}
+      : limits_(limits), text_(text), furthest_(text.data()) {}
 
   const char** furthest() { return &furthest_; }
 
@@ -102,19 +102,16 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
 
   bool refuse(const std::string& message) {
     // The parser has read one byte past what it complains of, unless the text ends there.
-    const size_t read = static_cast<size_t>(furthest_ - begin_);
+    const size_t read = static_cast<size_t>(furthest_ - text_.data());
     message_ = strf("at byte %zu: %s", read > 0 ? read - 1 : 0, message.c_str());
     return false;
   }
 
-  // Whether what has been read is UTF-8, but for a character that the parser stopped inside.
+  // Whether what has been read, to the end of the character it ends in, is UTF-8.
   bool starts_utf8() const {
-    std::string_view read(begin_, static_cast<size_t>(furthest_ - begin_));
-    for (int cut = 0; cut < 4 && !is_utf8(read); ++cut) {
-      if (read.empty() || (read.back() & 0x80) == 0) return false;
-      read.remove_suffix(1);
-    }
-    return is_utf8(read);
+    size_t read = static_cast<size_t>(furthest_ - text_.data());
+    while (read < text_.size() && (text_[read] & 0xC0) == 0x80) ++read;
+    return is_utf8(text_.substr(0, read));
   }
 
   bool open(Json container) {
@@ -147,7 +144,7 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
 
   JsonLimits limits_;
   size_t values_ = 0;
-  const char* begin_;
+  std::string_view text_;
   const char* furthest_;
   Json root_;
   std::vector<Level> stack_;

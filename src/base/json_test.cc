@@ -69,6 +69,9 @@ TEST(Json, RefusesWhatLenientReadersAccept) {
   EXPECT_EQ(error_of(std::string_view("{}\0 junk", 8)), "at byte 2: zero byte in JSON");
   EXPECT_EQ(error_of("{} x"), "at byte 3: not valid JSON");
   EXPECT_EQ(error_of("[1,]"), "at byte 3: not valid JSON");
+  EXPECT_EQ(error_of("[\"\xFF\"]"), "at byte 2: not valid UTF-8");
+  EXPECT_EQ(error_of("[\"\xC3\"]"), "at byte 3: not valid UTF-8");
+  EXPECT_EQ(error_of("[\xC3\xA9, \"\xFF\"]"), "at byte 1: not valid JSON");
   EXPECT_EQ(error_of("[1e999]"), "at byte 6: number out of range");
   for (const char* text :
        {"",          " ",         "nul",      "NaN",         "[Infinity]", "[01]",

@@ -55,6 +55,19 @@ class BadFile : public testing::Test {
     EXPECT_TRUE(succeeded(run_karat({"convert", kTiny, "-o", path, "-q"})));
     return path;
   }
+  // Where a GGUF file's first tensor begins.
+  static size_t data_begin(const std::string& path) {
+    const format::GgufSource source(path);
+    return source.place(source.tensors().front()).offset;
+  }
+  // Inverts one bit of a file.
+  static void flip(const std::string& path, size_t bit) {
+    std::fstream file(path, std::ios::binary | std::ios::in | std::ios::out);
+    file.seekg(static_cast<std::streamoff>(bit / 8));
+    const char byte = static_cast<char>(file.get() ^ (1 << bit % 8));
+    file.seekp(static_cast<std::streamoff>(bit / 8));
+    file.put(byte);
+  }
   TempDir dir_;
 };
 
@@ -133,18 +146,22 @@ TEST_F(BadFile, PrefixesAndFlippedBitsOfSmallFiles) {
 }
 
 TEST_F(BadFile, PrefixesOfTheTinyModel) {
-  const std::string path = tiny_gguf(dir_), whole = test::read_bytes(path);
-  const size_t head = format::GgufSource(path).place({"token_embd.weight", {}, {}}).offset;
-  const std::string cut = dir_.path("cut.gguf");
-  InProcess program;
-  for (size_t n = 0; n < whole.size(); n += n < 200 ? 1 : n < head ? 61 : 50'021) {
-    std::ofstream(cut, std::ios::binary) << whole.substr(0, n);
-    ASSERT_TRUE(refused(program.run({"inspect", cut}), 3, {cut})) << n << " bytes";
-  }
-  for (const size_t n : {head, head + 1, whole.size() - 1}) {
-    std::ofstream(cut, std::ios::binary) << whole.substr(0, n);
+  const std::string path = tiny_gguf(dir_), cut = dir_.path("cut.gguf");
+  const size_t whole = std::filesystem::file_size(path), head = data_begin(path);
+  std::filesystem::copy_file(path, cut);
+  for (const size_t n : {whole - 1, head + 1, head}) {
+    std::filesystem::resize_file(cut, n);
     EXPECT_TRUE(refused(run_karat({"inspect", cut}), 3, {cut})) << n << " bytes";
     EXPECT_TRUE(refused(run_karat({"quantize", cut, dir_.path("out.gguf"), "Q8_0"}), 3, {cut}));
+  }
+  std::filesystem::copy_file(path, cut, std::filesystem::copy_options::overwrite_existing);
+  InProcess program;
+  for (size_t n = whole - 1;; n -= n > head  ? std::min(n - head, size_t{50'021})
+                                   : n > 200 ? 61
+                                             : 1) {
+    std::filesystem::resize_file(cut, n);
+    ASSERT_TRUE(refused(program.run({"inspect", cut}), 3, {cut})) << n << " bytes";
+    if (n == 0) break;
   }
   std::filesystem::remove(cut);
   EXPECT_EQ(dir_.file_count(), 1u);
@@ -174,24 +191,22 @@ TEST_F(BadFile, PrefixesOfACheckpointsShard) {
 }
 
 TEST_F(BadFile, FlippedBitsInTheHeadOfTheTinyModel) {
-  const std::string path = tiny_gguf(dir_), whole = test::read_bytes(path);
-  const size_t head = format::GgufSource(path).place({"token_embd.weight", {}, {}}).offset;
-  const std::string flipped_path = dir_.path("flipped.gguf");
+  const std::string path = tiny_gguf(dir_);
+  const size_t head = data_begin(path), bytes = std::filesystem::file_size(path);
   base::Rng rng(20);
   InProcess program;
   for (int i = 0; i < 1000; ++i) {
     const size_t bit = rng.below(8 * head);
-    std::string flipped = whole;
-    flipped[bit / 8] = static_cast<char>(flipped[bit / 8] ^ (1 << bit % 8));
-    std::ofstream(flipped_path, std::ios::binary) << flipped;
-    if (i < 100) {  // the whole way, in a process
-      const Outcome outcome = run_karat({"quantize", flipped_path, "out.gguf", "Q8_0", "--force"},
-                                        {.folder = dir_.path()});
-      EXPECT_TRUE(survived(outcome, flipped_path)) << "bit " << bit;
-      EXPECT_TRUE(bounded(outcome, whole.size())) << "bit " << bit;
+    flip(path, bit);
+    if (i < 50) {  // the whole way, in a process
+      const Outcome outcome =
+          run_karat({"quantize", path, "out.gguf", "Q8_0", "--force"}, {.folder = dir_.path()});
+      EXPECT_TRUE(survived(outcome, path)) << "bit " << bit;
+      EXPECT_TRUE(bounded(outcome, bytes)) << "bit " << bit;
     } else {
-      ASSERT_TRUE(survived(program.run({"inspect", flipped_path}), flipped_path)) << "bit " << bit;
+      ASSERT_TRUE(survived(program.run({"inspect", path}), path)) << "bit " << bit;
     }
+    flip(path, bit);
   }
 }
 
