@@ -17,7 +17,8 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 WORK = os.path.join(os.environ.get("KARAT_BUILD", os.path.join(ROOT, "build")), "mutations")
-TREE, BUILD = os.path.join(WORK, "tree"), os.path.join(WORK, "build")
+TREE = os.path.join(WORK, "tree")
+BUILD = os.path.join(TREE, "build")
 LINKED = ("demo", "tests/fixtures")  # large and never mutated: linked into the copy
 TEST_SECONDS = 120                   # a mutation may make a loop endless
 
@@ -94,7 +95,9 @@ def copy_tree():
                             capture_output=True, text=True, check=True).stdout.splitlines()
     wanted = {path for path in listed if os.path.isfile(os.path.join(ROOT, path))
               and not path.startswith(tuple(folder + "/" for folder in LINKED))}
-    for folder, _, names in os.walk(TREE):
+    for folder, folders, names in os.walk(TREE):
+        if folder == TREE and "build" in folders:
+            folders.remove("build")
         for name in names:
             path = os.path.relpath(os.path.join(folder, name), TREE)
             if path not in wanted and not os.path.islink(os.path.join(TREE, path)):
