@@ -46,6 +46,7 @@ class Convert : public Command {
                                : exporting::MtpPart::keep;
     options_.gate_up = fuse_ ? model::GateUp::fused : model::GateUp::split;
     options_.force = common.force;
+    options_.memory_max = common.mem_limit;
     const auto begin = std::chrono::steady_clock::now();
     base::ThreadPool pool(common.thread_count());
     const auto files = exporting::convert_checkpoint(folder_, options_, pool);

@@ -137,6 +137,16 @@ Job vision_job(const model::OpenedModel& model, const TensorSource& vision,
   return job;
 }
 
+void require_memory(const Job& job, int threads, uint64_t memory_max) {
+  const uint64_t needed = static_cast<uint64_t>(threads) * recode_memory(job.from, job.to);
+  if (memory_max == 0 || needed <= memory_max) return;
+  throw fail(
+      ErrorKind::memory,
+      "%s: buffers of %d threads need %s of memory, --mem-limit allows %s; use fewer threads",
+      printable(job.path).c_str(), threads, base::both_units(needed).c_str(),
+      base::both_units(memory_max).c_str());
+}
+
 void require_distinct(const std::vector<Job>& jobs) {
   std::set<std::string> seen;
   for (const Job& job : jobs) {
@@ -180,7 +190,10 @@ std::vector<ConvertedFile> convert_checkpoint(const std::string& folder,
     vision = model::make_vision_source(model.raw, model.config, folder);
     jobs.push_back(vision_job(model, *vision, options));
   }
-  for (Job& job : jobs) check_outputs(job, model.files, options.force);
+  for (Job& job : jobs) {
+    check_outputs(job, model.files, options.force);
+    require_memory(job, pool.size(), options.memory_max);
+  }
   require_distinct(jobs);
   std::vector<std::unique_ptr<format::GgufWriter>> writers;
   for (const Job& job : jobs) writers.push_back(write(job, pool));

@@ -21,6 +21,7 @@ struct ConvertOptions {
   model::GateUp gate_up = model::GateUp::split;
   uint64_t shard_bytes_max = 0;  // 0: one file
   bool force = false;            // overwrite existing files
+  uint64_t memory_max = 0;       // refuse to hold more than this in buffers; 0: no limit
 };
 
 struct ConvertedFile {
@@ -34,7 +35,8 @@ struct ConvertedFile {
 // Converts the checkpoint in `folder`. First everything is checked and laid out (configuration,
 // every tensor's shape, outputs and free space), then the tensors stream through. Files appear
 // under their names when complete; after an error nothing is left. Errors: those of open_model,
-// check_output and recode; {usage} for options that contradict each other or the checkpoint.
+// check_output and recode; {memory} for memory_max; {usage} for options that contradict each other
+// or the checkpoint.
 std::vector<ConvertedFile> convert_checkpoint(const std::string& folder,
                                               const ConvertOptions& options,
                                               base::ThreadPool& pool);

@@ -89,6 +89,18 @@ class Recoder {
 
 }  // namespace
 
+uint64_t recode_memory(const std::vector<const TensorInfo*>& from,
+                       const std::vector<TensorInfo>& to) {
+  int64_t most = 0;
+  for (size_t i = 0; i < from.size(); ++i) {
+    const tensor::Shape& shape = from[i]->shape;
+    const int64_t rows =
+        std::min(shape.rows(), std::max<int64_t>(1, kPieceElements / shape.cols()));
+    most = std::max(most, rows * (from[i]->row_bytes() + to[i].row_bytes() + 4 * shape.cols()));
+  }
+  return static_cast<uint64_t>(most);
+}
+
 void recode(const tensor::TensorSource& source, const std::vector<const TensorInfo*>& from,
             format::GgufWriter& writer, base::ThreadPool& pool, const std::string& stage) {
   CHECK(from.size() == writer.tensors().size());

@@ -19,4 +19,8 @@ namespace karat::exporting {
 void recode(const tensor::TensorSource& source, const std::vector<const tensor::TensorInfo*>& from,
             format::GgufWriter& writer, base::ThreadPool& pool, const std::string& stage);
 
+// Bytes that recode() holds at a time for each thread.
+uint64_t recode_memory(const std::vector<const tensor::TensorInfo*>& from,
+                       const std::vector<tensor::TensorInfo>& to);
+
 }  // namespace karat::exporting

@@ -188,6 +188,7 @@ TEST(Status5, MemoryLimitBelowNeed) {
       {"eval", "kld", "-m", kTiny, "--ref", kTiny, "-f", kText, "-c", "64"},
       {"calibrate", "-m", kTiny, "-f", kText, "-c", "64", "-o", "i.gguf"},
       {"quantize", kTiny, "q.gguf", "Q8_0"},
+      {"convert", kTiny, "-o", "c.gguf"},
       {"chat", "-m", kTiny, "-p", "hello"},
   };
   for (std::vector<std::string> line : lines) {

@@ -330,5 +330,31 @@ TEST_F(Injected, SignalsWhileWriting) {
   }
 }
 
+// Ctrl-C ends the reply: with -p the program after it, in a conversation only the reply.
+TEST_F(Injected, SignalsEndAReply) {
+  const std::vector<std::string> line = {"chat", "-m", kTiny, "-t", "1", "-n", "40", "--temp", "0"};
+  const auto run = [&](std::vector<std::string> more, const std::string& input) {
+    std::vector<std::string> full = line;
+    full.insert(full.end(), more.begin(), more.end());
+    return run_karat(full, {.environment = {"ASAN_OPTIONS=detect_leaks=0"},
+                            .wrapper = {"strace", "-f", "-qq", "-o", "/dev/null", "-e",
+                                        "trace=write", "-e", "inject=write:signal=SIGINT:when=3"},
+                            .input = input});
+  };
+  std::vector<std::string> unbroken = line;
+  unbroken.insert(unbroken.end(), {"-p", "hello"});
+  const Outcome whole = run_karat(unbroken), cut = run({"-p", "hello"}, "");
+  EXPECT_TRUE(succeeded(whole));
+  EXPECT_EQ(cut.status, 130) << cut.err;
+  EXPECT_FALSE(cut.out.empty());
+  EXPECT_LT(cut.out.size(), whole.out.size());
+  const Outcome both = run({}, "hello\nhello\n");
+  EXPECT_TRUE(succeeded(both));
+  EXPECT_EQ(both.out.compare(0, cut.out.size() - 1, cut.out, 0, cut.out.size() - 1), 0);
+  const size_t second = both.out.find("[thinking]", 1);
+  EXPECT_NE(second, std::string::npos) << both.out;
+  EXPECT_LT(second, whole.out.size());
+}
+
 }  // namespace
 }  // namespace karat
