@@ -38,6 +38,8 @@ class File {
 // Reads a whole file of at most `bytes_max` bytes (Error{bad_input} if larger).
 std::string read_file(const std::string& path, uint64_t bytes_max = uint64_t{1} << 31);
 bool file_exists(const std::string& path);
+// The path without its folders.
+std::string file_name(const std::string& path);
 bool is_directory(const std::string& path);
 
 // What a writer checks before any work is done, so that the user hears of it at once:

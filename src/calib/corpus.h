@@ -30,7 +30,7 @@ struct CorpusOptions {
 };
 
 // Each file is tokenized as a whole. Error{bad_input} naming the files if they give fewer than two
-// chunks, and for a file that is not text (NUL bytes, another format's magic).
+// chunks, and for a file that is not text (NUL bytes).
 Corpus read_corpus(const std::vector<std::string>& files, const text::Tokenizer& tokenizer,
                    const CorpusOptions& options);
 

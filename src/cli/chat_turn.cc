@@ -24,6 +24,15 @@ base::Json message(const char* role, const std::string& content) {
   return json;
 }
 
+// Tokens that may be drawn: all up to the last that is not padding.
+int64_t usable_tokens(const text::TokenizerSpec& spec) {
+  auto usable = static_cast<int64_t>(spec.types.size());
+  while (usable > 1 && spec.types[static_cast<size_t>(usable - 1)] == text::TokenType::unused) {
+    --usable;
+  }
+  return usable;
+}
+
 // Turns parser events into what a person reads: reasoning between marks, then the content.
 class Display {
  public:
@@ -76,10 +85,8 @@ std::vector<int32_t> ChatTurns::prompt_tokens(std::string& rendered) const {
   const text::RenderedPrompt prompt =
       options_.chat_template.render_marked(messages_, base::Json(), render);
   // What the user wrote stays text, even if it spells a special token.
-  std::vector<text::TextSpan> ordinary;
-  for (const text::TextRange& range : prompt.input) ordinary.push_back({range.begin, range.end});
   const std::vector<uint32_t> ids =
-      options_.tokenizer.encode(prompt.text, {.parse_special = true, .ordinary = ordinary});
+      options_.tokenizer.encode(prompt.text, {.parse_special = true, .ordinary = prompt.input});
   rendered = prompt.text;
   return {ids.begin(), ids.end()};
 }
@@ -106,9 +113,7 @@ std::span<const float> ChatTurns::feed_prompt(const std::vector<int32_t>& tokens
 void ChatTurns::generate(std::span<const float> logits, bool in_thinking, Outcome& outcome,
                          const std::function<void(const std::string&)>& show) {
   const Clock::time_point start = Clock::now();
-  const text::TokenizerSpec& spec = options_.tokenizer.spec();
-  const auto usable =
-      std::find(spec.types.begin(), spec.types.end(), text::TokenType::unused) - spec.types.begin();
+  const int64_t usable = usable_tokens(options_.tokenizer.spec());
   exec::Sampler sampler(options_.sampling);
   text::IncrementalDecoder decoder(options_.tokenizer);
   text::ReplyParser parser(in_thinking);

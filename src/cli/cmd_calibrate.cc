@@ -80,7 +80,7 @@ class Calibrate : public Command {
     options.process_output = process_output_;
     options.forward.activations = activations_named(activations_);
     tensor::Importance importance = calib::calibrate(*model, corpus, options, pool);
-    importance.datasets = files_;
+    for (const std::string& file : files_) importance.datasets.push_back(base::file_name(file));
     name_cold_experts(importance);
     const int64_t mtp_layers = model->mtp() != nullptr ? opened.config.mtp_layers : 0;
     format::write_imatrix(out_, importance, static_cast<uint32_t>(mtp_layers));

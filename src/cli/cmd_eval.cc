@@ -111,8 +111,9 @@ class Eval : public Command {
   eval::DivergenceResult against_model(const Common& common) {
     const model::OpenedModel opened = model::open_model(model_);
     const model::OpenedModel reference = model::open_model(reference_);
-    const uint64_t bytes = exec::ResidentModel::bytes_needed(*opened.source) +
-                           exec::ResidentModel::bytes_needed(*reference.source);
+    const uint64_t bytes =
+        exec::ResidentModel::bytes_needed(*opened.source, opened.config, false) +
+        exec::ResidentModel::bytes_needed(*reference.source, reference.config, false);
     require_memory(common, bytes, "the two models' weights");
     const eval::Chunks chunks = read_chunks(reference);
     const auto model = load_resident(opened, false, common);

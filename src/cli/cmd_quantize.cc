@@ -67,8 +67,8 @@ class Quantize : public Command {
       inputs.push_back(imatrix_);
     }
     const tensor::Importance* weights = importance ? &*importance : nullptr;
-    const recipe::QuantizePlan plan = recipe::plan_quantize(
-        *opened.source, opened.config, preset, mixture_options(weights != nullptr), weights);
+    const recipe::QuantizePlan plan =
+        recipe::plan_quantize(*opened.source, opened.config, preset, mixture_options(), weights);
     if (dry_run_) {
       print_plan(common, plan, file_bytes(opened, plan, weights));
       return;
@@ -100,7 +100,7 @@ class Quantize : public Command {
   }
 
  private:
-  recipe::MixtureOptions mixture_options(bool has_importance) const {
+  recipe::MixtureOptions mixture_options() const {
     recipe::MixtureOptions options;
     for (const std::string& rule : rules_) options.rules.push_back(recipe::parse_type_rule(rule));
     if (!output_type_.empty())
@@ -109,7 +109,6 @@ class Quantize : public Command {
       options.token_embedding_type = type_named("--token-embedding-type", embedding_type_);
     }
     options.pure = pure_;
-    options.has_importance = has_importance;
     return options;
   }
 
@@ -124,7 +123,7 @@ class Quantize : public Command {
     format::drop_split_keys(input);
     format::Metadata extra;
     if (importance != nullptr) {
-      extra.set("quantize.imatrix.file", imatrix_.substr(0, 127));
+      extra.set("quantize.imatrix.file", base::file_name(imatrix_).substr(0, 127));
       if (!importance->datasets.empty()) {
         extra.set("quantize.imatrix.dataset", importance->datasets[0].substr(0, 127));
       }

@@ -70,10 +70,9 @@ std::string kld_rows(const eval::DivergenceResult& r) {
 }
 
 std::string delta_p_rows(const eval::DivergenceResult& r) {
-  std::string text =
-      "\n====== Token probability statistics ======\n" +
-      strf("Mean    \u0394p: %6.3lf \u00b1 %5.3lf %%\n", 100 * r.delta_p.value,
-           100 * r.delta_p.error);
+  std::string text = "\n====== Token probability statistics ======\n" +
+                     strf("Mean    \u0394p: %6.3lf \u00b1 %5.3lf %%\n", 100 * r.delta_p.value,
+                          100 * r.delta_p.error);
   for (const auto& [percent, value] : r.delta_p_percentiles) {
     text += strf("%s: %6.3lf%%\n", percentile_name(percent, " \u0394p").c_str(), 100 * value);
   }

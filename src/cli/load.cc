@@ -18,7 +18,7 @@ text::Tokenizer make_tokenizer(const model::OpenedModel& opened) {
 
 std::unique_ptr<exec::ResidentModel> load_resident(const model::OpenedModel& opened, bool with_mtp,
                                                    const Common& common) {
-  require_memory(common, exec::ResidentModel::bytes_needed(*opened.source),
+  require_memory(common, exec::ResidentModel::bytes_needed(*opened.source, opened.config, with_mtp),
                  base::printable(opened.path) + ": its weights");
   return std::make_unique<exec::ResidentModel>(*opened.source, opened.config, with_mtp);
 }

@@ -9,6 +9,7 @@
 #include "cli/command.h"
 #include "cli/terminal.h"
 #include "kernels/dispatch.h"
+#include "receipt/receipt.h"
 
 namespace karat::cli {
 
@@ -17,8 +18,6 @@ using base::ErrorKind;
 using base::fail;
 
 namespace {
-
-constexpr const char* kVersion = "0.1.0";
 
 int status_of(ErrorKind kind) {
   switch (kind) {
@@ -60,7 +59,7 @@ void declare_common(Options& options, Common& common) {
 }
 
 std::string version_text() {
-  return base::strf("karat %s\ncompiler %s\ninstruction set %s\n", kVersion, __VERSION__,
+  return base::strf("karat %s\ncompiler %s\ninstruction set %s\n", receipt::kVersion, __VERSION__,
                     kernels::table().name);
 }
 

@@ -145,6 +145,8 @@ TokenDivergence compare_rows(std::span<const float> q, std::span<const float> re
 DivergenceResult summarize_divergence(const std::vector<TokenDivergence>& tokens, int64_t chunks,
                                       uint64_t seed) {
   CHECK(!tokens.empty() && chunks >= 1);
+  for (const TokenDivergence& token : tokens)
+    require_number(token.kld + token.nll + token.nll_base);
   DivergenceResult result;
   result.chunks = chunks;
   result.tokens = static_cast<int64_t>(tokens.size());

@@ -9,6 +9,7 @@
 namespace karat::eval {
 
 PerplexityResult summarize_perplexity(std::vector<double> nll, int64_t chunks, uint64_t seed) {
+  for (const double value : nll) require_number(value);
   PerplexityResult result;
   result.nll = std::move(nll);
   result.chunks = chunks;

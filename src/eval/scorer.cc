@@ -52,6 +52,11 @@ const float* Scorer::logits(int64_t chunk) {
   return logits_.data();
 }
 
+void require_number(double value) {
+  if (!std::isnan(value)) return;
+  throw base::fail(base::ErrorKind::bad_input, "the model computes NaN; its weights are damaged");
+}
+
 double log_sum_exp(std::span<const float> logits) {
   const float high = *std::max_element(logits.begin(), logits.end());
   double sum = 0;

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <span>
 #include <vector>
 
@@ -32,13 +31,10 @@ struct ScoreOptions {
   model::ForwardOptions forward = {};
 };
 
-// Hands the logits of chunk after chunk to `sink`: logits [chunks.scored(), vocab]. The sink runs
-// on the calling thread. Error{bad_input} if a token is not in the model's vocabulary.
-using LogitsSink = std::function<void(int64_t chunk, const float* logits)>;
-
 // One model's passes over the chunks, made one batch at a time so that two models can go in step.
 class Scorer {
  public:
+  // Error{bad_input} if a token is not in the model's vocabulary.
   Scorer(const exec::ResidentModel& model, const Chunks& chunks, const ScoreOptions& options,
          base::ThreadPool& pool);
   // Runs chunks [first, first + count), count <= chunks_per_batch().
@@ -60,5 +56,8 @@ class Scorer {
 
 // Log of the sum of exp over a row, in double: with it, log p_i = logit_i - log_sum_exp.
 double log_sum_exp(std::span<const float> logits);
+
+// Error{bad_input} if a model's log-probability or divergence is NaN.
+void require_number(double value);
 
 }  // namespace karat::eval

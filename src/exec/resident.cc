@@ -21,12 +21,15 @@ ResidentModel::ResidentModel(const tensor::TensorSource& source, model::Config c
   if (with_mtp && config_.mtp_layers > 0) mtp_ = model::bind_mtp(source, config_, bytes_);
 }
 
-uint64_t ResidentModel::bytes_needed(const tensor::TensorSource& source) {
+uint64_t ResidentModel::bytes_needed(const tensor::TensorSource& source,
+                                     const model::Config& config, bool with_mtp) {
+  const int64_t blocks = with_mtp ? config.blocks() : config.layers();
   uint64_t bytes = 0;
   for (const tensor::TensorInfo& info : source.tensors()) {
     const bool ends = info.name == model::kTokenEmbd || info.name == model::kOutput ||
                       info.name == model::kOutputNorm;
-    if (ends || model::layer_of(info.name) >= 0) bytes += static_cast<uint64_t>(info.bytes());
+    const int64_t layer = model::layer_of(info.name);
+    if (ends || (layer >= 0 && layer < blocks)) bytes += static_cast<uint64_t>(info.bytes());
   }
   return bytes;
 }

@@ -28,7 +28,8 @@ class ResidentModel {
   const model::HeadWeights& head() const { return head_; }
   const model::MtpWeights* mtp() const { return mtp_ ? &*mtp_ : nullptr; }
   // Bytes of weights that a ResidentModel of this source would hold; reads nothing.
-  static uint64_t bytes_needed(const tensor::TensorSource& source);
+  static uint64_t bytes_needed(const tensor::TensorSource& source, const model::Config& config,
+                               bool with_mtp);
 
   // Trunk: embeds `tokens` (all segments' rows in order), runs every block and the final norm,
   // advances the states. hidden: [tokens.size(), H], the rows that go into the head (and into the

@@ -20,65 +20,65 @@ using tensor::TensorInfo;
 
 namespace {
 
-constexpr int64_t kPieceElements = 1 << 20;
+constexpr int64_t kPieceElements = 1 << 18;
 
 struct Piece {
   size_t tensor;
   int64_t row_begin, row_count;
 };
 
+// Row ranges of about kPieceElements elements that do not cross from one expert to the next.
 std::vector<Piece> pieces_of(const std::vector<const TensorInfo*>& tensors) {
   std::vector<Piece> out;
   for (size_t i = 0; i < tensors.size(); ++i) {
     const tensor::Shape& shape = tensors[i]->shape;
+    const int64_t expert_rows = shape.rows() / shape.experts();
     const int64_t step = std::max<int64_t>(1, kPieceElements / shape.cols());
-    for (int64_t row = 0; row < shape.rows(); row += step) {
-      out.push_back({i, row, std::min(step, shape.rows() - row)});
+    for (int64_t first = 0; first < shape.rows(); first += expert_rows) {
+      for (int64_t row = 0; row < expert_rows; row += step) {
+        out.push_back({i, first + row, std::min(step, expert_rows - row)});
+      }
     }
   }
   return out;
 }
 
 // `place` is the file and the tensor.
-[[noreturn]] void refuse_value(const std::string& place, int64_t element, float value, DType type) {
-  const auto index = static_cast<long long>(element);
-  if (!std::isfinite(value)) {
-    throw fail(ErrorKind::bad_input,
-               "%s: element %lld is %s; the checkpoint is damaged or its training diverged",
-               place.c_str(), index, std::isnan(value) ? "NaN" : "infinite");
-  }
-  throw fail(ErrorKind::bad_input,
-             "%s: element %lld is %g, beyond the largest %s value; use --outtype bf16",
-             place.c_str(), index, static_cast<double>(value),
-             std::string(tensor::info(type).name).c_str());
+[[noreturn]] void refuse_value(const std::string& place, int64_t row, int64_t column, float value,
+                               DType type) {
+  throw fail(
+      ErrorKind::bad_input, "%s: row %lld, column %lld: %g cannot be stored as %s; %s",
+      place.c_str(), static_cast<long long>(row), static_cast<long long>(column),
+      static_cast<double>(value), std::string(tensor::info(type).name).c_str(),
+      std::isfinite(value) ? "BF16 can hold it" : "the model is damaged or its training diverged");
 }
 
 // One piece from read to write; the buffers belong to a worker and are reused.
 class Recoder {
  public:
   void run(const tensor::TensorSource& source, const TensorInfo& from, const Piece& piece,
-           format::GgufWriter& writer) {
-    const DType type = writer.tensors()[piece.tensor].dtype;
+           format::GgufWriter& writer, const RowEncoder& encode) {
+    const TensorInfo& to = writer.tensors()[piece.tensor];
     stored_.resize(static_cast<size_t>(piece.row_count * from.row_bytes()));
     source.read_rows(from, piece.row_begin, piece.row_count, stored_);
-    values_.resize(static_cast<size_t>(piece.row_count * from.shape.cols()));
-    codec::codec_for(from.dtype).decode(stored_, values_);
-    const int64_t first = piece.row_begin * from.shape.cols();
-    const codec::Codec& codec = codec::codec_for(type);
-    if (const auto bad = codec.find_out_of_range(values_); bad) {
-      refuse_value(source.place_of(from), first + *bad, values_[static_cast<size_t>(*bad)], type);
-    }
-    if (type == from.dtype) {
+    if (codec::find_codec(from.dtype) == nullptr) {
+      CHECK(to.dtype == from.dtype);
       writer.write_rows(piece.tensor, piece.row_begin, stored_);
       return;
     }
-    encoded_.resize(
-        static_cast<size_t>(piece.row_count * writer.tensors()[piece.tensor].row_bytes()));
-    if (type == DType::q8_0) {
-      encode_q8_plain(values_, encoded_);
-    } else {
-      codec.encode_row(values_, {}, encoded_);
+    values_.resize(static_cast<size_t>(piece.row_count * from.shape.cols()));
+    codec::codec_for(from.dtype).decode(stored_, values_);
+    if (const auto bad = codec::codec_for(to.dtype).find_out_of_range(values_); bad) {
+      const int64_t cols = from.shape.cols();
+      refuse_value(source.place_of(from), piece.row_begin + *bad / cols, *bad % cols,
+                   values_[static_cast<size_t>(*bad)], to.dtype);
     }
+    if (to.dtype == from.dtype) {
+      writer.write_rows(piece.tensor, piece.row_begin, stored_);
+      return;
+    }
+    encoded_.resize(static_cast<size_t>(piece.row_count * to.row_bytes()));
+    encode(piece.tensor, piece.row_begin, values_, encoded_);
     writer.write_rows(piece.tensor, piece.row_begin, encoded_);
   }
 
@@ -102,7 +102,8 @@ uint64_t recode_memory(const std::vector<const TensorInfo*>& from,
 }
 
 void recode(const tensor::TensorSource& source, const std::vector<const TensorInfo*>& from,
-            format::GgufWriter& writer, base::ThreadPool& pool, const std::string& stage) {
+            format::GgufWriter& writer, base::ThreadPool& pool, const std::string& stage,
+            const RowEncoder& encode) {
   CHECK(from.size() == writer.tensors().size());
   double total = 0;
   for (size_t i = 0; i < from.size(); ++i) {
@@ -120,10 +121,23 @@ void recode(const tensor::TensorSource& source, const std::vector<const TensorIn
       const Piece& next = pieces[i + ahead];
       source.will_read(*from[next.tensor], next.row_begin, next.row_count);
     }
-    const TensorInfo& tensor = *from[pieces[i].tensor];
-    workers[static_cast<size_t>(worker)].run(source, tensor, pieces[i], writer);
-    progress.add(static_cast<double>(pieces[i].row_count * tensor.row_bytes()), tensor.name);
+    const Piece& piece = pieces[i];
+    const TensorInfo& tensor = *from[piece.tensor];
+    workers[static_cast<size_t>(worker)].run(source, tensor, piece, writer, encode);
+    progress.add(static_cast<double>(piece.row_count * tensor.row_bytes()), tensor.name);
   });
+}
+
+RowEncoder plain_encoder(const format::GgufWriter& writer) {
+  return
+      [&writer](size_t tensor, int64_t, std::span<const float> values, std::span<std::byte> out) {
+        const DType type = writer.tensors()[tensor].dtype;
+        if (type == DType::q8_0) {
+          encode_q8_plain(values, out);
+        } else {
+          codec::codec_for(type).encode_row(values, {}, out);
+        }
+      };
 }
 
 }  // namespace karat::exporting

@@ -1,6 +1,8 @@
-// Tensors from a source into a GGUF file, row by row in another plain type.
+// Tensors from a source into a GGUF file, a piece of rows at a time, in other types.
 #pragma once
 
+#include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -10,14 +12,23 @@
 
 namespace karat::exporting {
 
+// Turns consecutive rows of tensor `tensor` (an index into the writer's list), all of one expert
+// and starting at row `row_begin`, into bytes of the writer's type. Called from several threads.
+using RowEncoder = std::function<void(size_t tensor, int64_t row_begin,
+                                      std::span<const float> values, std::span<std::byte> out)>;
+
 // Writes writer.tensors()[i] = from[i] in the writer's type, for every i; `from` are tensors of
-// `source` with the writer's shapes. The types are F32, F16 and BF16 on the source's side, and also
-// Q8_0 (plain rounding) on the writer's. Parallel over pieces of at most 4 MiB of f32 (or one row),
-// so memory is about 10 MiB per thread; the bytes do not depend on the threads. Reports progress
-// under `stage`, stops when interrupted. Error{bad_input} naming tensor and element for values that
-// are not finite or do not fit the type.
+// `source` with the writer's shapes, of types that have a codec. Rows whose type stays are copied.
+// Parallel over pieces of about 1 MiB of f32 (or one row), so memory is a few MiB per thread; the
+// bytes do not depend on the threads. Reads ahead, reports progress under `stage`, stops when
+// interrupted. Error{bad_input} naming tensor, row and column for values, copied ones too, that are
+// not finite or do not fit the type.
 void recode(const tensor::TensorSource& source, const std::vector<const tensor::TensorInfo*>& from,
-            format::GgufWriter& writer, base::ThreadPool& pool, const std::string& stage);
+            format::GgufWriter& writer, base::ThreadPool& pool, const std::string& stage,
+            const RowEncoder& encode);
+
+// The reference converter's rounding, without a search: nearest value, plain Q8_0.
+RowEncoder plain_encoder(const format::GgufWriter& writer);
 
 // Bytes that recode() holds at a time for each thread.
 uint64_t recode_memory(const std::vector<const tensor::TensorInfo*>& from,

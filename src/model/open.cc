@@ -116,8 +116,9 @@ void read_hf_text(OpenedModel& model) {
   const text::HfTokenizerFiles files = text::read_hf_tokenizer_files(model.path);
   const bool any = files.tokenizer_json || files.vocab_json;
   if (any) model.tokenizer = text::spec_from_hf(files);
-  for (const char* name : {"generation_config.json", "tokenizer.json", "tokenizer_config.json",
-                           "vocab.json", "merges.txt"}) {
+  for (const char* name :
+       {"README.md", "chat_template.json", "generation_config.json", "model.safetensors.index.json",
+        "tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt"}) {
     const std::string path = model.path + "/" + name;
     if (base::file_exists(path)) model.files.push_back(path);
   }

@@ -12,11 +12,6 @@ namespace karat::receipt {
 
 namespace {
 
-std::string file_name(const std::string& path) {
-  const size_t slash = path.find_last_of('/');
-  return slash == std::string::npos ? path : path.substr(slash + 1);
-}
-
 std::string host_name() {
   std::array<char, 256> name{};
   return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown";
@@ -37,7 +32,7 @@ std::vector<Input> hash_inputs(const std::vector<std::string>& paths, base::Thre
   pool.for_each(static_cast<int64_t>(paths.size()), [&](int64_t index, int) {
     const std::string& path = paths[static_cast<size_t>(index)];
     const uint64_t bytes = base::File(path).size();
-    inputs[static_cast<size_t>(index)] = {file_name(path), bytes, base::sha256_of_file(path)};
+    inputs[static_cast<size_t>(index)] = {base::file_name(path), bytes, base::sha256_of_file(path)};
   });
   return inputs;
 }
@@ -76,7 +71,7 @@ std::unique_ptr<base::OutputFile> receipt_file(const std::string& out, const std
   for (const auto& [key, text] : receipt.notes) notes.set(key, text);
   json.set("notes", std::move(notes));
   json.set("output",
-           input_json({file_name(out), base::File(written).size(), base::sha256_of_file(written)}));
+           input_json({base::file_name(out), base::File(written).size(), base::sha256_of_file(written)}));
   json.set("seconds", seconds);
   json.set("threads", threads);
   json.set("host", host_name());

@@ -21,7 +21,7 @@ struct Preset {
 };
 
 std::vector<Preset> presets();
-// By name in any case; Error{usage} with a suggestion if there is none.
+// By name in any case; Error{usage} listing the names if there is none.
 const Preset& preset_named(std::string_view name);
 
 // --tensor-type RE=TYPE: the first rule whose pattern is found in a tensor's name decides.
@@ -36,7 +36,6 @@ struct MixtureOptions {
   std::optional<tensor::DType> output_type, token_embedding_type;
   std::vector<TypeRule> rules;
   bool pure = false;  // the base type everywhere, overrides excepted
-  bool has_importance = false;
 };
 
 struct TypeDecision {

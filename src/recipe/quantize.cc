@@ -1,16 +1,12 @@
 #include "recipe/quantize.h"
 
 #include <algorithm>
-#include <cmath>
-#include <map>
 
 #include "base/error.h"
-#include "base/interrupt.h"
-#include "base/log.h"
 #include "base/text.h"
 #include "codec/codec.h"
+#include "export/recode.h"
 #include "format/gguf_writer.h"
-#include "model/names.h"
 
 namespace karat::recipe {
 
@@ -20,7 +16,6 @@ using tensor::DType;
 
 namespace {
 
-constexpr int64_t kChunkElements = int64_t{1} << 18;
 constexpr format::GgufWriteOptions kWriteOptions{.drop_unit_dims = true};
 
 void check_importance(const tensor::TensorSource& source, const tensor::Importance& importance) {
@@ -104,65 +99,34 @@ std::vector<float> mean_squares(const tensor::ImportanceEntry& entry, int64_t ma
   return values;
 }
 
-struct Chunk {
-  size_t tensor;  // index into the plan
-  int64_t row_begin, rows;
-};
+// Encodes rows of the plan's tensors, with the mean squares of their expert where there are any.
+class WeightedEncoder {
+ public:
+  WeightedEncoder(const QuantizePlan& plan, const tensor::Importance* importance)
+      : plan_(plan), importance_(importance) {}
 
-// Row ranges of about kChunkElements elements that do not cross from one expert to the next.
-std::vector<Chunk> chunks_of(const QuantizePlan& plan) {
-  std::vector<Chunk> chunks;
-  for (size_t t = 0; t < plan.tensors.size(); ++t) {
-    const tensor::Shape& shape = plan.tensors[t].out.shape;
-    const int64_t expert_rows = shape.rows() / shape.experts();
-    const int64_t step = std::max<int64_t>(1, kChunkElements / shape.cols());
-    for (int64_t expert = 0; expert < shape.experts(); ++expert) {
-      for (int64_t row = 0; row < expert_rows; row += step) {
-        chunks.push_back({t, expert * expert_rows + row, std::min(step, expert_rows - row)});
-      }
+  void operator()(size_t index, int64_t row_begin, std::span<const float> values,
+                  std::span<std::byte> out) const {
+    const TensorPlan& tensor = plan_.tensors[index];
+    const tensor::Shape& shape = tensor.out.shape;
+    std::vector<float> weights;
+    if (tensor.weighted) {
+      const int64_t expert = row_begin / (shape.rows() / shape.experts());
+      weights = mean_squares(importance_->entries.at(tensor.out.name), expert);
+    }
+    const codec::Codec& codec = codec::codec_for(tensor.out.dtype);
+    const auto cols = static_cast<size_t>(shape.cols());
+    const auto row_bytes = static_cast<size_t>(tensor.out.row_bytes());
+    for (size_t row = 0; row * cols < values.size(); ++row) {
+      codec.encode_row(values.subspan(row * cols, cols), weights,
+                       out.subspan(row * row_bytes, row_bytes));
     }
   }
-  return chunks;
-}
 
-// One worker's buffers.
-struct Scratch {
-  std::vector<std::byte> in, out;
-  std::vector<float> values;
+ private:
+  const QuantizePlan& plan_;
+  const tensor::Importance* importance_;
 };
-
-// One pass over a chunk that lies in scratch.in, leaving what is to be written in scratch.out.
-// `place` is the file and the tensor.
-void encode_chunk(const tensor::TensorInfo& in, const tensor::TensorInfo& out, const Chunk& chunk,
-                  std::span<const float> importance, const std::string& place, Scratch& scratch) {
-  const int64_t cols = in.shape.cols();
-  const codec::Codec &from = codec::codec_for(in.dtype), &to = codec::codec_for(out.dtype);
-  const bool same_type = in.dtype == out.dtype;
-  scratch.values.resize(static_cast<size_t>(cols));
-  scratch.out.resize(static_cast<size_t>(chunk.rows * out.row_bytes()));
-  const auto in_bytes = static_cast<size_t>(in.row_bytes()),
-             out_bytes = static_cast<size_t>(out.row_bytes());
-  for (int64_t r = 0; r < chunk.rows; ++r) {
-    const auto row = static_cast<size_t>(r);
-    const auto stored = std::span(scratch.in).subspan(row * in_bytes, in_bytes);
-    const auto target = std::span(scratch.out).subspan(row * out_bytes, out_bytes);
-    from.decode(stored, scratch.values);
-    if (const auto column = to.find_out_of_range(scratch.values)) {
-      const float value = scratch.values[static_cast<size_t>(*column)];
-      throw fail(ErrorKind::bad_input, "%s: row %lld, column %lld: %g cannot be stored as %s; %s",
-                 place.c_str(), static_cast<long long>(chunk.row_begin + r),
-                 static_cast<long long>(*column), static_cast<double>(value),
-                 std::string(tensor::info(out.dtype).name).c_str(),
-                 std::isfinite(value) ? "BF16 can hold it"
-                                      : "the model is damaged or its training diverged");
-    }
-    if (same_type) {
-      std::copy(stored.begin(), stored.end(), target.begin());
-    } else {
-      to.encode_row(scratch.values, importance, target);
-    }
-  }
-}
 
 }  // namespace
 
@@ -204,14 +168,13 @@ uint64_t quantized_file_bytes(const QuantizePlan& plan, const format::Metadata& 
 
 uint64_t quantize_memory(const tensor::TensorSource& source, const QuantizePlan& plan,
                          const tensor::Importance* importance, int threads) {
-  int64_t worker = 0;
+  std::vector<const tensor::TensorInfo*> from;
+  std::vector<tensor::TensorInfo> to;
   for (const TensorPlan& tensor : plan.tensors) {
-    const tensor::TensorInfo& in = source.tensors()[tensor.source_index];
-    const int64_t cols = in.shape.cols();
-    const int64_t rows = std::min(in.shape.rows(), std::max<int64_t>(1, kChunkElements / cols));
-    worker = std::max(worker, rows * (in.row_bytes() + tensor.out.row_bytes()) + 8 * cols);
+    from.push_back(&source.tensors()[tensor.source_index]);
+    to.push_back(tensor.out);
   }
-  uint64_t bytes = static_cast<uint64_t>(threads) * static_cast<uint64_t>(worker);
+  uint64_t bytes = static_cast<uint64_t>(threads) * exporting::recode_memory(from, to);
   if (importance == nullptr) return bytes;
   for (const auto& [name, entry] : importance->entries) {
     bytes += 8 * (entry.in_sum2.size() + entry.in_sum.size() + entry.counts.size());
@@ -223,37 +186,14 @@ void run_quantize(const tensor::TensorSource& source, const QuantizePlan& plan,
                   const tensor::Importance* importance, const format::Metadata& metadata,
                   const std::string& out, base::ThreadPool& pool,
                   const std::function<void(const std::string&)>& before_commit) {
-  std::vector<tensor::TensorInfo> tensors;
-  for (const TensorPlan& tensor : plan.tensors) tensors.push_back(tensor.out);
-  format::GgufWriter writer(out, metadata, tensors, kWriteOptions);
-  const std::vector<Chunk> chunks = chunks_of(plan);
-  double total = 0;
+  std::vector<const tensor::TensorInfo*> from;
+  std::vector<tensor::TensorInfo> to;
   for (const TensorPlan& tensor : plan.tensors) {
-    total += static_cast<double>(source.tensors()[tensor.source_index].bytes());
+    from.push_back(&source.tensors()[tensor.source_index]);
+    to.push_back(tensor.out);
   }
-  base::Progress progress("quantize", "bytes", total);
-  std::vector<Scratch> scratch(static_cast<size_t>(pool.size()));
-  pool.for_each(static_cast<int64_t>(chunks.size()), [&](int64_t index, int worker) {
-    base::stop_if_interrupted();
-    const Chunk& chunk = chunks[static_cast<size_t>(index)];
-    const TensorPlan& tensor = plan.tensors[chunk.tensor];
-    const tensor::TensorInfo& in = source.tensors()[tensor.source_index];
-    Scratch& s = scratch[static_cast<size_t>(worker)];
-    s.in.resize(static_cast<size_t>(chunk.rows * in.row_bytes()));
-    source.read_rows(in, chunk.row_begin, chunk.rows, s.in);
-    std::vector<float> weights;
-    if (tensor.weighted && in.dtype != tensor.out.dtype) {
-      const int64_t expert = chunk.row_begin / (in.shape.rows() / in.shape.experts());
-      weights = mean_squares(importance->entries.at(in.name), expert);
-    }
-    if (codec::find_codec(in.dtype) == nullptr) {  // kept as it is
-      writer.write_rows(chunk.tensor, chunk.row_begin, s.in);
-    } else {
-      encode_chunk(in, tensor.out, chunk, weights, source.place_of(in), s);
-      writer.write_rows(chunk.tensor, chunk.row_begin, s.out);
-    }
-    progress.add(static_cast<double>(s.in.size()), in.name);
-  });
+  format::GgufWriter writer(out, metadata, to, kWriteOptions);
+  exporting::recode(source, from, writer, pool, "quantize", WeightedEncoder(plan, importance));
   writer.finish();
   if (before_commit) before_commit(writer.partial_paths().front());
   writer.commit();

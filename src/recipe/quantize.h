@@ -46,7 +46,7 @@ QuantizePlan plan_quantize(const tensor::TensorSource& source, const model::Conf
 format::Metadata quantized_metadata(format::Metadata input, const Preset& preset,
                                     const format::Metadata& extra);
 
-// Executes the plan: parallel over row chunks, memory bounded by threads x chunk. The bytes written
+// Executes the plan (exporting::recode: streaming, parallel, bounded memory). The bytes written
 // do not depend on the number of threads. An expert without statistics is weighted by the mean over
 // its layer's other experts. Error{bad_input} names tensor, row and column of a NaN or infinity.
 // `before_commit`, if given, is called with the complete file's present path when nothing is left

@@ -98,7 +98,7 @@ TEST(ChatTemplate, UserTextIsMarked) {
   const RenderedPrompt prompt = chat.render_marked(messages, {});
   const std::string head = "<|im_start|>user\n";
   ASSERT_EQ(prompt.input.size(), 1u);
-  EXPECT_EQ(prompt.input[0], (TextRange{head.size(), head.size() + 12}));
+  EXPECT_EQ(prompt.input[0], (TextSpan{head.size(), head.size() + 12}));
   EXPECT_EQ(prompt.text, head + "a<|im_end|>b<|im_end|>\n<|im_start|>assistant\n<think>\n");
 }
 

@@ -20,7 +20,7 @@ constexpr size_t kStepsPerClockRead = 4096;
 constexpr size_t kObjectBytes = 112;
 
 size_t text_bytes(const MarkedText& text) {
-  return kObjectBytes + text.text.size() + text.input.size() * sizeof(TextRange);
+  return kObjectBytes + text.text.size() + text.input.size() * sizeof(TextSpan);
 }
 
 }  // namespace
@@ -192,7 +192,7 @@ void TextBuilder::append(const MarkedText& other, size_t begin, size_t end) {
   end = std::min(end, other.text.size());
   if (begin >= end) return;
   // Marks of the part are at most one per two bytes; charging those it has keeps the order.
-  const size_t bytes = end - begin + (other.has_input() ? sizeof(TextRange) : 0);
+  const size_t bytes = end - begin + (other.has_input() ? sizeof(TextSpan) : 0);
   runtime_.hold(bytes);
   held_ += bytes;
   runtime_.step_bytes(end - begin);

@@ -29,12 +29,12 @@ Value strip(Runtime& runtime, const Value& self, Arguments& arguments) {
   return runtime.string(text.part(kept.begin, kept.end));
 }
 
-using Spans = std::vector<TextRange>;
+using Spans = std::vector<TextSpan>;
 
 // Pieces between runs of white space; at most `most` cuts, from the left or from the right.
 Spans split_at_space(std::string_view text, size_t most, bool from_right) {
   Spans out;
-  TextRange rest{0, text.size()};
+  TextSpan rest{0, text.size()};
   while (true) {
     const Stripped kept =
         stripped(text.substr(rest.begin, rest.end - rest.begin), nullptr, !from_right, from_right);
@@ -51,7 +51,7 @@ Spans split_at_space(std::string_view text, size_t most, bool from_right) {
       if (is_python_space(point.value)) break;
       at = from_right ? start : at + point.bytes;
     }
-    out.push_back(from_right ? TextRange{at, rest.end} : TextRange{rest.begin, at});
+    out.push_back(from_right ? TextSpan{at, rest.end} : TextSpan{rest.begin, at});
     (from_right ? rest.end : rest.begin) = at;
   }
   return out;
@@ -59,7 +59,7 @@ Spans split_at_space(std::string_view text, size_t most, bool from_right) {
 
 Spans split_at(std::string_view text, std::string_view separator, size_t most, bool from_right) {
   Spans out;
-  TextRange rest{0, text.size()};
+  TextSpan rest{0, text.size()};
   while (out.size() < most) {
     const std::string_view part = text.substr(rest.begin, rest.end - rest.begin);
     const size_t found = from_right ? part.rfind(separator) : part.find(separator);
@@ -80,7 +80,7 @@ Spans split_at(std::string_view text, std::string_view separator, size_t most, b
 Value parts_of(Runtime& runtime, const MarkedText& text, const Spans& spans) {
   ValueList items;
   runtime.step(spans.size());
-  for (const TextRange& span : spans) {
+  for (const TextSpan& span : spans) {
     runtime.check_bytes(items.size() * sizeof(Value));
     items.push_back(runtime.string(text.part(span.begin, span.end)));
   }
@@ -96,12 +96,12 @@ Value split(Runtime& runtime, const Value& self, Arguments& arguments) {
   const size_t cuts = most < 0 ? SIZE_MAX : static_cast<size_t>(most);
   Spans spans;
   if (!values[0] || values[0]->is_none()) {
-    runtime.check_bytes(text.text.size() / 2 * sizeof(TextRange));
+    runtime.check_bytes(text.text.size() / 2 * sizeof(TextSpan));
     spans = split_at_space(text.text, cuts, kFromRight);
   } else {
     const std::string& separator = expect_string(runtime, *values[0], "the separator").text;
     if (separator.empty()) runtime.fail("split: the separator is empty");
-    runtime.check_bytes(text.text.size() / separator.size() * sizeof(TextRange));
+    runtime.check_bytes(text.text.size() / separator.size() * sizeof(TextSpan));
     spans = split_at(text.text, separator, cuts, kFromRight);
   }
   if (kFromRight) std::reverse(spans.begin(), spans.end());
@@ -118,7 +118,7 @@ Value splitlines(Runtime& runtime, const Value& self, Arguments& arguments) {
   const bool keep = values[0] && values[0]->truth();
   const std::string& text = self_text(self).text;
   runtime.step_bytes(text.size());
-  runtime.check_bytes(text.size() * sizeof(TextRange));
+  runtime.check_bytes(text.size() * sizeof(TextSpan));
   Spans spans;
   size_t begin = 0;
   for (size_t at = 0; at < text.size();) {
@@ -148,9 +148,9 @@ Value any_affix(Runtime& runtime, const Value& affix, Function test) {
 }
 
 // The part of a text between two optional code point positions, in bytes.
-TextRange window(Runtime& runtime, const std::string& text, const std::optional<Value>& start,
+TextSpan window(Runtime& runtime, const std::string& text, const std::optional<Value>& start,
                  const std::optional<Value>& end) {
-  TextRange out{0, text.size()};
+  TextSpan out{0, text.size()};
   if (!start && !end) return out;
   runtime.step_bytes(text.size());
   const auto size = static_cast<Integer>(count_code_points(text));
@@ -168,7 +168,7 @@ TextRange window(Runtime& runtime, const std::string& text, const std::optional<
 Value startswith(Runtime& runtime, const Value& self, Arguments& arguments) {
   const auto values = bind(runtime, "startswith", arguments, {"prefix", "start", "end"}, 1);
   const std::string& text = self_text(self).text;
-  const TextRange range = window(runtime, text, values[1], values[2]);
+  const TextSpan range = window(runtime, text, values[1], values[2]);
   return any_affix(runtime, *values[0], [&](std::string_view prefix) {
     return range.begin <= range.end && prefix.size() <= range.end - range.begin &&
            text.compare(range.begin, prefix.size(), prefix) == 0;
@@ -178,7 +178,7 @@ Value startswith(Runtime& runtime, const Value& self, Arguments& arguments) {
 Value endswith(Runtime& runtime, const Value& self, Arguments& arguments) {
   const auto values = bind(runtime, "endswith", arguments, {"suffix", "start", "end"}, 1);
   const std::string& text = self_text(self).text;
-  const TextRange range = window(runtime, text, values[1], values[2]);
+  const TextSpan range = window(runtime, text, values[1], values[2]);
   return any_affix(runtime, *values[0], [&](std::string_view suffix) {
     return range.begin <= range.end && suffix.size() <= range.end - range.begin &&
            text.compare(range.end - suffix.size(), suffix.size(), suffix) == 0;
@@ -190,7 +190,7 @@ Value find_text(Runtime& runtime, const Value& self, Arguments& arguments) {
   const auto values = bind(runtime, "find", arguments, {"sub", "start", "end"}, 1);
   const std::string& text = self_text(self).text;
   const std::string& part = expect_string(runtime, *values[0], "find's argument").text;
-  const TextRange range = window(runtime, text, values[1], values[2]);
+  const TextSpan range = window(runtime, text, values[1], values[2]);
   runtime.step_bytes(text.size());
   size_t found = std::string::npos;
   if (range.begin <= range.end) {
@@ -209,7 +209,7 @@ Value count(Runtime& runtime, const Value& self, Arguments& arguments) {
   const auto values = bind(runtime, "count", arguments, {"sub", "start", "end"}, 1);
   const std::string& text = self_text(self).text;
   const std::string& part = expect_string(runtime, *values[0], "count's argument").text;
-  const TextRange range = window(runtime, text, values[1], values[2]);
+  const TextSpan range = window(runtime, text, values[1], values[2]);
   runtime.step_bytes(text.size());
   if (range.begin > range.end) return Value::integer(Integer{0});
   const std::string_view inside =

@@ -24,7 +24,7 @@ void MarkedText::append(const MarkedText& other, size_t begin, size_t end) {
   text.append(other.text, begin, end - begin);
   const auto first =
       std::partition_point(other.input.begin(), other.input.end(),
-                           [&](const TextRange& range) { return range.end <= begin; });
+                           [&](const TextSpan& range) { return range.end <= begin; });
   for (auto range = first; range != other.input.end() && range->begin < end; ++range) {
     mark(start + std::max(range->begin, begin) - begin, start + std::min(range->end, end) - begin);
   }

@@ -7,17 +7,13 @@
 #include <string_view>
 #include <vector>
 
-namespace karat::text {
+#include "text/text_span.h"
 
-// The bytes [begin, end) of a text.
-struct TextRange {
-  size_t begin = 0, end = 0;
-  friend bool operator==(const TextRange&, const TextRange&) = default;
-};
+namespace karat::text {
 
 struct MarkedText {
   std::string text;
-  std::vector<TextRange> input;  // sorted, disjoint, not touching, none empty
+  std::vector<TextSpan> input;  // sorted, disjoint, not touching, none empty
 
   MarkedText() = default;
   // Text that is wholly from outside, or wholly ours.

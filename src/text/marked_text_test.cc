@@ -5,7 +5,7 @@
 namespace karat::text {
 namespace {
 
-using Ranges = std::vector<TextRange>;
+using Ranges = std::vector<TextSpan>;
 
 TEST(MarkedText, AppendKeepsMarks) {
   MarkedText out;

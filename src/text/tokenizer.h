@@ -11,15 +11,10 @@
 #include <vector>
 
 #include "text/detokenizer.h"
+#include "text/text_span.h"
 #include "text/tokenizer_spec.h"
 
 namespace karat::text {
-
-// A range of bytes [begin, end) of a text.
-struct TextSpan {
-  size_t begin = 0;
-  size_t end = 0;
-};
 
 struct EncodeOptions {
   // Whether the text of an added token ("<|im_start|>") becomes that token. Off, such text is
