@@ -9,6 +9,7 @@
 #include <string>
 
 #include "kernels/dispatch.h"
+#include "model/names.h"
 #include "model/open.h"
 #include "support/golden.h"
 
@@ -282,11 +283,13 @@ TEST(DemoModel, SameBitsForThreadsSplitsAndInstructionSets) {
 
 TEST(ResidentModel, KnowsItsSizeAndLeavesMtpOut) {
   const format::GgufSource source(golden::fixture("goldens/gguf/tiny-f32.gguf"));
-  uint64_t bytes = 0;
-  for (const tensor::TensorInfo& info : source.tensors())
-    bytes += static_cast<uint64_t>(info.bytes());
-  EXPECT_EQ(ResidentModel::bytes_needed(source), bytes);  // this file has nothing else
   const model::Config config = model::config_from_gguf(source.metadata(), "tiny");
+  uint64_t trunk = 0, mtp = 0;  // this file has nothing else
+  for (const tensor::TensorInfo& info : source.tensors()) {
+    (model::layer_of(info.name) == 4 ? mtp : trunk) += static_cast<uint64_t>(info.bytes());
+  }
+  EXPECT_EQ(ResidentModel::bytes_needed(source, config, false), trunk);
+  EXPECT_EQ(ResidentModel::bytes_needed(source, config, true), trunk + mtp);
   EXPECT_EQ(ResidentModel(source, config, false).mtp(), nullptr);
   EXPECT_NE(tiny().mtp(), nullptr);
 }
