@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <vector>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -46,6 +47,33 @@ void expect_same(const tensor::Importance& a, const tensor::Importance& b) {
     EXPECT_EQ(entry.in_sum2, other.in_sum2) << name;
     EXPECT_EQ(entry.in_sum, other.in_sum) << name;
   }
+}
+
+TEST(Importance, SumsAreOfTheRowsGiven) {
+  ImportanceTap tap(3, false);
+  // Rows of two columns, a third apart: what lies between them is not the layer's.
+  const std::vector<float> rows = {1, -2, 99, 0.5F, 3, 99};
+  model::LinearInput input{"blk.0.attn_q.weight", 0, rows.data(), 2, 2, 3, {}};
+  tap.linear_input(input);
+  tap.linear_input(input);
+  input.weight = "blk.0.ffn_up_exps.weight";
+  input.expert = 2;
+  input.count = 1;
+  tap.linear_input(input);
+  input.weight = "output.weight";
+  input.layer = input.expert = -1;
+  tap.linear_input(input);
+
+  const auto& entries = tap.importance().entries;
+  ASSERT_EQ(entries.size(), 2u);  // the output was not asked for
+  const tensor::ImportanceEntry& dense = entries.at("blk.0.attn_q.weight");
+  EXPECT_EQ(dense.in_sum2, (std::vector<double>{2.5, 26}));
+  EXPECT_EQ(dense.in_sum, (std::vector<double>{3, 2}));
+  EXPECT_EQ(dense.counts, std::vector<int64_t>{4});
+  const tensor::ImportanceEntry& experts = entries.at("blk.0.ffn_up_exps.weight");
+  EXPECT_EQ(experts.in_sum2, (std::vector<double>{0, 0, 0, 0, 1, 4}));
+  EXPECT_EQ(experts.in_sum, (std::vector<double>{0, 0, 0, 0, 1, -2}));
+  EXPECT_EQ(experts.counts, (std::vector<int64_t>{0, 0, 1}));
 }
 
 TEST(Importance, DoesNotDependOnThreadsOrBatches) {
