@@ -70,8 +70,8 @@ std::unique_ptr<base::OutputFile> receipt_file(const std::string& out, const std
   base::Json notes = base::Json::object();
   for (const auto& [key, text] : receipt.notes) notes.set(key, text);
   json.set("notes", std::move(notes));
-  json.set("output",
-           input_json({base::file_name(out), base::File(written).size(), base::sha256_of_file(written)}));
+  json.set("output", input_json({base::file_name(out), base::File(written).size(),
+                                 base::sha256_of_file(written)}));
   json.set("seconds", seconds);
   json.set("threads", threads);
   json.set("host", host_name());
