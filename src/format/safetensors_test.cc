@@ -230,7 +230,7 @@ TEST_F(Checkpoint, ABadIndexIsRefused) {
       {R"({"weight_map": {"a": "model-1.safetensors", "a": "model-1.safetensors"}})", "duplicate"},
       {R"({"weight_map": {"\u001b": 1}})", "\\x1b"},
       {std::string(1000, '['), "nested deeper"},
-      {"{\"weight_map\": {\"\xff\": \"model-1.safetensors\"}}", "JSON"},
+      {"{\"weight_map\": {\"\xff\": \"model-1.safetensors\"}}", "not valid UTF-8"},
   };
   for (const auto& [text, words] : cases) {
     folder_.write("model.safetensors.index.json", text);
