@@ -10,6 +10,7 @@ import ast
 import fnmatch
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -36,6 +37,7 @@ LAYOUT_CHECKED = CPP + (".py", "CMakeLists.txt", "dev", ".ci/run", "tools/bare_d
 NON_ASCII_ALLOWED = ("docs/", "demo/", "tests/", "README.md", "CHANGELOG.md", "CONTRIBUTING.md",
                      "NOTICE", "LICENSE")
 BINARY_ALLOWED = ("demo/", "tests/fixtures/")
+NOT_SOURCE = (".git", ".cache", "__pycache__", "node_modules")
 
 
 def code_only(text):
@@ -146,15 +148,19 @@ class Tidy:
             self.texts[path] = data.decode("utf-8", errors="replace")
 
     def list_files(self):
-        git = subprocess.run(["git", "-C", self.root, "ls-files", "-co", "--exclude-standard"],
-                             capture_output=True, text=True)
-        if git.returncode == 0:
-            paths = git.stdout.splitlines()
-        else:
-            paths = [os.path.relpath(os.path.join(folder, name), self.root)
-                     for folder, _, names in os.walk(self.root) for name in names]
-        return sorted(path for path in set(paths) if not path.startswith((".git/", "build"))
-                      and os.path.isfile(os.path.join(self.root, path)))
+        """What git tracks or would track; without git, what does not look built."""
+        paths = []
+        if shutil.which("git"):
+            git = subprocess.run(["git", "-C", self.root, "ls-files", "-co", "--exclude-standard"],
+                                 capture_output=True, text=True)
+            paths = git.stdout.splitlines() if git.returncode == 0 else []
+        if not paths:
+            for folder, folders, names in os.walk(self.root):
+                folders[:] = [name for name in folders if name not in NOT_SOURCE
+                              and not name.startswith("build")]
+                paths += [os.path.relpath(os.path.join(folder, name), self.root) for name in names]
+        return sorted(path for path in set(paths)
+                      if os.path.isfile(os.path.join(self.root, path)))
 
     def excepted(self, rule, path):
         for exception in EXCEPTIONS:
