@@ -159,7 +159,7 @@ class Tidy:
                 folders[:] = [name for name in folders if name not in NOT_SOURCE
                               and not name.startswith("build")]
                 paths += [os.path.relpath(os.path.join(folder, name), self.root) for name in names]
-        return sorted(path for path in set(paths)
+        return sorted(path for path in set(paths) - {".git"}
                       if os.path.isfile(os.path.join(self.root, path)))
 
     def excepted(self, rule, path):
