@@ -125,6 +125,14 @@ class Process {
   pid_t pid_ = -1;
 };
 
+// The most memory that this process has had: a program that it starts is counted with that much,
+// however little it takes itself.
+inline int64_t own_memory() {
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  return usage.ru_maxrss * 1024;
+}
+
 inline Outcome run_karat(const std::vector<std::string>& arguments,
                          const RunOptions& options = {}) {
   std::vector<std::string> command = options.wrapper;
