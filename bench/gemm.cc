@@ -4,8 +4,8 @@
 #include <cstdlib>
 #include <vector>
 
+#include "base/half.h"
 #include "base/rng.h"
-#include "codec/half.h"
 #include "kernel_bench.h"
 #include "kernels/dispatch.h"
 
@@ -33,8 +33,8 @@ void bench_shape(const kernels::KernelTable& table, const Shape& s, double peak,
   std::vector<uint16_t> bf16;
   std::vector<uint16_t> f16;
   for (const float v : w) {
-    bf16.push_back(codec::f32_to_bf16(v));
-    f16.push_back(codec::f32_to_f16(v));
+    bf16.push_back(base::f32_to_bf16(v));
+    f16.push_back(base::f32_to_f16(v));
   }
   const auto report = [&](const char* weights, auto body) {
     const double seconds = bench::median_seconds(runs, body);

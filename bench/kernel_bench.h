@@ -10,7 +10,7 @@
 #include <string_view>
 #include <vector>
 
-#include "kernels/isa.h"
+#include "simd/isa.h"
 
 namespace karat::bench {
 

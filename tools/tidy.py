@@ -29,7 +29,7 @@ EXCEPTIONS = [
 LIMITS = {"file": (600, 1000), "function": (60, 100), "kernel": (100, 150)}
 LINE_LENGTH = 100
 
-MACRO_HEADERS = ("src/base/error.h", "src/kernels/isa.h")
+MACRO_HEADERS = ("src/base/error.h", "src/simd/isa.h")
 CATCH_SITES = ("src/base/threads.cc", "src/cli/")
 CPP = (".cc", ".h")
 LAYOUT_CHECKED = CPP + (".py", "CMakeLists.txt", "dev", ".ci/run", "tools/bare_debian",
@@ -211,7 +211,7 @@ class Tidy:
         in_src = path.startswith("src/")
         module = path.split("/")[1] if in_src else ""
         is_test = path.endswith("_test.cc")
-        limits = LIMITS["kernel" if module == "kernels" else "function"]
+        limits = LIMITS["kernel" if path.endswith(".inl.h") else "function"]
         for line, size, name in functions(text):
             self.limit("function-length", path, line, name + "()", size, limits)
         if path.endswith(".h") and not path.endswith(".inl.h") and "#pragma once" not in code:
@@ -221,11 +221,11 @@ class Tidy:
         if path not in MACRO_HEADERS:
             self.find("macro", path, code, r"^\s*#\s*(define|undef)\b",
                       "macros belong in " + " and ".join(MACRO_HEADERS))
-        if not path.startswith(("src/base/", "src/kernels/")):
+        if not path.startswith(("src/base/", "src/simd/")):
             self.find("conditional", path, code, r"^\s*#\s*(if|ifdef|ifndef|elif|else)\b",
-                      "#if belongs in base/ and kernels/")
+                      "#if belongs in base/ and simd/")
             self.find("environment", path, code, r"\b(secure_)?getenv\s*\(",
-                      "the environment is read in base/ and kernels/")
+                      "the environment is read in base/ and simd/")
         if not in_src or is_test:
             return
         if not path.startswith(CATCH_SITES):
@@ -259,8 +259,6 @@ class Tidy:
                 other = used.split("/")[0]
                 if other == module:
                     continue
-                if "/" not in used and module == "kernels":
-                    continue  # the parts of a region, included inside it
                 if other == "support" and path.endswith("_test.cc"):
                     continue  # tests/support
                 if other not in ranks:

@@ -8,9 +8,9 @@
 #include <cstring>
 #include <vector>
 
+#include "base/half.h"
 #include "base/rng.h"
 #include "codec/codec.h"
-#include "codec/half.h"
 
 namespace karat::codec {
 namespace {
@@ -19,7 +19,7 @@ using tensor::DType;
 using Bytes = std::vector<uint8_t>;
 
 float half_at(const Bytes& b, size_t offset) {
-  return f16_to_f32(static_cast<uint16_t>(b[offset] | b[offset + 1] << 8));
+  return base::f16_to_f32(static_cast<uint16_t>(b[offset] | b[offset + 1] << 8));
 }
 
 float value_q8_0(const Bytes& b, size_t i) {

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "codec/formats.h"
+#include "codec/table.h"
 
 namespace karat::codec {
 namespace {
@@ -49,10 +50,9 @@ void Codec::decode(std::span<const std::byte> bytes, std::span<float> out) const
 }
 
 std::optional<int64_t> Codec::find_out_of_range(std::span<const float> x) const {
-  for (size_t i = 0; i < x.size(); ++i) {
-    if (!(std::fabs(x[i]) <= range_max())) return static_cast<int64_t>(i);
-  }
-  return std::nullopt;
+  const auto n = static_cast<int64_t>(x.size());
+  const int64_t first = table().first_out_of_range(x.data(), n, range_max());
+  return first < n ? std::optional(first) : std::nullopt;
 }
 
 void Codec::encode_row(std::span<const float> x, std::span<const float> importance,

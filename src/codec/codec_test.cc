@@ -12,11 +12,11 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/half.h"
 #include "base/json.h"
 #include "base/rng.h"
 #include "base/text.h"
 #include "codec/distortion.h"
-#include "codec/half.h"
 #include "codec/weights.h"
 
 namespace karat::codec {
@@ -248,8 +248,8 @@ TEST(Codec, PlainFormatsKeepWhatTheyCanHold) {
     EXPECT_EQ(decode(codec, encode(codec, once, {}), x.size()), once);
     for (size_t i = 0; i < x.size(); ++i) {
       const float want = type == DType::f32   ? x[i]
-                         : type == DType::f16 ? f16_to_f32(f32_to_f16(x[i]))
-                                              : bf16_to_f32(f32_to_bf16(x[i]));
+                         : type == DType::f16 ? base::f16_to_f32(base::f32_to_f16(x[i]))
+                                              : base::bf16_to_f32(base::f32_to_bf16(x[i]));
       ASSERT_EQ(once[i], want);
     }
   }
@@ -262,7 +262,7 @@ TEST(Codec, Q8_0IsIdempotentOnBlocksWithTheTopCode) {
   std::vector<float> x(32 * 64);
   for (size_t i = 0; i < x.size(); ++i) {
     const int code = i % 32 == 5 ? 127 : static_cast<int>(rng.below(255)) - 127;
-    const float d = f16_to_f32(static_cast<uint16_t>(0x1000 + 16 * (i / 32)));
+    const float d = base::f16_to_f32(static_cast<uint16_t>(0x1000 + 16 * (i / 32)));
     x[i] = d * static_cast<float>(code);
   }
   EXPECT_EQ(decode(codec, encode(codec, x, {}), x.size()), x);

@@ -4,8 +4,8 @@
 #include <limits>
 
 #include "base/error.h"
+#include "base/half.h"
 #include "codec/formats.h"
-#include "codec/half.h"
 
 namespace karat::codec {
 namespace {
@@ -23,9 +23,9 @@ struct F16Bits {
   static constexpr tensor::DType kType = tensor::DType::f16;
   // The largest f32 below the first value that rounds to infinity.
   static constexpr float kRangeMax =
-      std::bit_cast<float>(std::bit_cast<uint32_t>(kF16Overflow) - 1);
-  static Stored to_bits(float value) { return f32_to_f16(value); }
-  static float to_value(Stored bits) { return f16_to_f32(bits); }
+      std::bit_cast<float>(std::bit_cast<uint32_t>(base::kF16Overflow) - 1);
+  static Stored to_bits(float value) { return base::f32_to_f16(value); }
+  static float to_value(Stored bits) { return base::f16_to_f32(bits); }
 };
 
 struct BF16Bits {
@@ -33,8 +33,8 @@ struct BF16Bits {
   static constexpr tensor::DType kType = tensor::DType::bf16;
   // The largest f32 that rounds to a finite bf16 (0x7f7f): just below the tie with infinity.
   static constexpr float kRangeMax = std::bit_cast<float>(0x7f7f7fffU);
-  static Stored to_bits(float value) { return f32_to_bf16(value); }
-  static float to_value(Stored bits) { return bf16_to_f32(bits); }
+  static Stored to_bits(float value) { return base::f32_to_bf16(value); }
+  static float to_value(Stored bits) { return base::bf16_to_f32(bits); }
 };
 
 template <class Bits>

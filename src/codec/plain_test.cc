@@ -5,8 +5,8 @@
 #include <cstring>
 #include <vector>
 
+#include "base/half.h"
 #include "codec/codec.h"
-#include "codec/half.h"
 
 namespace karat::codec {
 namespace {
@@ -40,8 +40,8 @@ void check_all_patterns(DType type, float (*value_of)(uint16_t)) {
   }
 }
 
-TEST(Plain, EveryF16) { check_all_patterns(DType::f16, f16_to_f32); }
-TEST(Plain, EveryBF16) { check_all_patterns(DType::bf16, bf16_to_f32); }
+TEST(Plain, EveryF16) { check_all_patterns(DType::f16, base::f16_to_f32); }
+TEST(Plain, EveryBF16) { check_all_patterns(DType::bf16, base::bf16_to_f32); }
 
 TEST(Plain, F32KeepsEveryBit) {
   const Codec& codec = codec_for(DType::f32);
@@ -61,8 +61,8 @@ TEST(Plain, F32KeepsEveryBit) {
 
 // The last value below each limit is stored finite, whatever the rounding.
 TEST(Plain, RangeMaxRoundsToTheLargestFiniteValue) {
-  EXPECT_EQ(f32_to_f16(codec_for(DType::f16).range_max()), 0x7bff);
-  EXPECT_EQ(f32_to_bf16(codec_for(DType::bf16).range_max()), 0x7f7f);
+  EXPECT_EQ(base::f32_to_f16(codec_for(DType::f16).range_max()), 0x7bff);
+  EXPECT_EQ(base::f32_to_bf16(codec_for(DType::bf16).range_max()), 0x7f7f);
 }
 
 }  // namespace

@@ -2,9 +2,9 @@
 // The two differ in the fifth bit of the codes.
 #include <array>
 
+#include "base/half.h"
 #include "codec/blocks.h"
 #include "codec/formats.h"
-#include "codec/half.h"
 #include "codec/scalar_code.h"
 #include "codec/search.h"
 #include "codec/weights.h"
@@ -37,8 +37,8 @@ Grid read_grid(const Block& block) {
   Grid grid;
   grid.d = block.d;
   grid.dmin = block.dmin;
-  const float d = f16_to_f32(block.d);
-  const float dmin = f16_to_f32(block.dmin);
+  const float d = base::f16_to_f32(block.d);
+  const float dmin = base::f16_to_f32(block.dmin);
   for (size_t j = 0; j < kSubs; ++j) {
     const ScaleMin pair = scale_min(block.scales, static_cast<int>(j));
     grid.scale[j] = static_cast<int16_t>(pair.scale);
@@ -93,7 +93,7 @@ class AffineKCodec final : public Codec {
 
  public:
   // The narrow side is the negative one, dmin * 63.
-  AffineKCodec() : Codec(Bits::kType, kElems / kSubs, 1, kF16Max * kIntegerMax) {}
+  AffineKCodec() : Codec(Bits::kType, kElems / kSubs, 1, base::kF16Max * kIntegerMax) {}
 
   void weigh(std::span<const float> x, std::span<const float> importance,
              std::span<float> w) const override {

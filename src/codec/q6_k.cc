@@ -1,9 +1,9 @@
 // Q6_K: 256 signed 6-bit codes, sixteen sub-blocks with a signed byte as scale under one half.
 #include <array>
 
+#include "base/half.h"
 #include "codec/blocks.h"
 #include "codec/formats.h"
-#include "codec/half.h"
 #include "codec/scalar_code.h"
 #include "codec/search.h"
 #include "codec/weights.h"
@@ -18,7 +18,7 @@ constexpr int kCodeBound = 32;
 class Q6K final : public Codec {
  public:
   // The narrow side: scale and code both at their positive end.
-  Q6K() : Codec(tensor::DType::q6_k, kElems / kSubs, 1, kF16Max * 127 * 31) {}
+  Q6K() : Codec(tensor::DType::q6_k, kElems / kSubs, 1, base::kF16Max * 127 * 31) {}
 
   void weigh(std::span<const float> x, std::span<const float> importance,
              std::span<float> w) const override {
@@ -55,7 +55,7 @@ class Q6K final : public Codec {
     std::memcpy(&block, bytes, sizeof block);
     grid = {};
     grid.d = block.d;
-    const float d = f16_to_f32(block.d);
+    const float d = base::f16_to_f32(block.d);
     for (size_t s = 0; s < kSubs; ++s) {
       grid.scale[s] = block.scales[s];
       grid.step[s] = d * static_cast<float>(block.scales[s]);

@@ -1,9 +1,9 @@
 // Q8_0: 32 signed bytes under one half.
 #include <array>
 
+#include "base/half.h"
 #include "codec/blocks.h"
 #include "codec/formats.h"
-#include "codec/half.h"
 #include "codec/scalar_code.h"
 #include "codec/search.h"
 #include "codec/weights.h"
@@ -13,7 +13,7 @@ namespace {
 
 class Q8_0 final : public Codec {
  public:
-  Q8_0() : Codec(tensor::DType::q8_0, 32, 1, kF16Max * 127) {}
+  Q8_0() : Codec(tensor::DType::q8_0, 32, 1, base::kF16Max * 127) {}
 
   void weigh(std::span<const float> x, std::span<const float> importance,
              std::span<float> w) const override {
@@ -43,7 +43,7 @@ class Q8_0 final : public Codec {
     std::memcpy(&block, bytes, sizeof block);
     grid = {};
     grid.d = block.d;
-    grid.step[0] = f16_to_f32(block.d);
+    grid.step[0] = base::f16_to_f32(block.d);
     for (int i = 0; i < 32; ++i) codes[i] = block.q[i];
   }
 

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <limits>
 
-#include "codec/half.h"
+#include "base/half.h"
 #include "codec/lanes.h"
 
 namespace karat::codec {
@@ -148,7 +148,8 @@ void keep_better(State& best, const State& state) {
 
 // A half that is never zero: a block scale of zero would erase the block.
 float positive_half(double value) {
-  const float rounded = f16_to_f32(f32_to_f16(std::min(static_cast<float>(value), kF16Max)));
+  const float rounded =
+      base::f16_to_f32(base::f32_to_f16(std::min(static_cast<float>(value), base::kF16Max)));
   return std::max(rounded, 0x1p-24F);
 }
 
@@ -343,8 +344,8 @@ Grid AffineSearch::to_grid(const State& state) const {
     grid.min[s] = static_cast<int16_t>(state.min[s]);
     grid.step[s] = state.d * state.scale[s];
     grid.offset[s] = state.dmin * state.min[s];
-    if (grid.scale[s] != 0) grid.d = f32_to_f16(state.d);
-    if (grid.min[s] != 0) grid.dmin = f32_to_f16(state.dmin);
+    if (grid.scale[s] != 0) grid.d = base::f32_to_f16(state.d);
+    if (grid.min[s] != 0) grid.dmin = base::f32_to_f16(state.dmin);
   }
   return grid;
 }
@@ -504,7 +505,7 @@ Grid SymmetricSearch::run() {
   for (size_t s = 0; s < static_cast<size_t>(p_.subs); ++s) {
     grid.scale[s] = static_cast<int16_t>(best.scale[s]);
     grid.step[s] = best.d * best.scale[s];
-    if (grid.scale[s] != 0) grid.d = f32_to_f16(best.d);
+    if (grid.scale[s] != 0) grid.d = base::f32_to_f16(best.d);
   }
   return grid;
 }
@@ -541,7 +542,7 @@ Grid search_single(const BlockProblem& p, int code_bound) {
   }
   if (largest == 0) best_d = 0;
   Grid grid;
-  grid.d = f32_to_f16(best_d);
+  grid.d = base::f32_to_f16(best_d);
   grid.step[0] = best_d;
   return grid;
 }

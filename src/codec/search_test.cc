@@ -10,8 +10,8 @@
 #include <cstdio>
 #include <vector>
 
+#include "base/half.h"
 #include "base/rng.h"
-#include "codec/half.h"
 
 namespace karat::codec {
 namespace {
@@ -134,8 +134,10 @@ Grid reference_affine_grid(const Block& x, const Block& w, int code_max) {
     for (int i = 0; i < 32; ++i) sum += w[static_cast<size_t>(32 * s + i)];
     weights.push_back(sum);
   }
-  const float d = f16_to_f32(f32_to_f16(reference_positive(steps, weights, 63, scales)));
-  const float dmin = f16_to_f32(f32_to_f16(reference_positive(offsets, weights, 63, mins)));
+  const float d =
+      base::f16_to_f32(base::f32_to_f16(reference_positive(steps, weights, 63, scales)));
+  const float dmin =
+      base::f16_to_f32(base::f32_to_f16(reference_positive(offsets, weights, 63, mins)));
   Grid grid;
   for (size_t s = 0; s < 8; ++s) {
     grid.step[s] = d * scales[s];
@@ -179,7 +181,7 @@ Grid reference_symmetric_grid(const Block& x, const Block& w) {
   Grid grid;
   if (extreme == 0) return grid;
   const float inverse = -128 / extreme;
-  const float d = f16_to_f32(f32_to_f16(1 / inverse));
+  const float d = base::f16_to_f32(base::f32_to_f16(1 / inverse));
   for (size_t s = 0; s < 16; ++s) grid.step[s] = d * std::min(127.0F, nearest(inverse * scales[s]));
   return grid;
 }
@@ -300,7 +302,7 @@ TEST(Search, Single) {
         float largest = 0;
         for (size_t k = i; k < i + 32; ++k) largest = std::max(largest, std::fabs(sample.x[k]));
         const float d = largest / 127;
-        const float stored = f16_to_f32(f32_to_f16(d));
+        const float stored = base::f16_to_f32(base::f32_to_f16(d));
         for (size_t k = i; k < i + 32; ++k) {
           const float x = sample.x[k];
           const double w = static_cast<double>(sample.w[k]);
@@ -339,13 +341,13 @@ TEST(Search, GridsAreConsistent) {
     for (size_t s = 0; s < 8; ++s) {
       ASSERT_TRUE(affine.scale[s] >= 0 && affine.scale[s] <= 63);
       ASSERT_TRUE(affine.min[s] >= 0 && affine.min[s] <= 63);
-      ASSERT_EQ(affine.step[s], f16_to_f32(affine.d) * affine.scale[s]);
-      ASSERT_EQ(affine.offset[s], f16_to_f32(affine.dmin) * affine.min[s]);
+      ASSERT_EQ(affine.step[s], base::f16_to_f32(affine.d) * affine.scale[s]);
+      ASSERT_EQ(affine.offset[s], base::f16_to_f32(affine.dmin) * affine.min[s]);
     }
     const Grid symmetric = search_symmetric({sample.x.data(), sample.w.data(), 16, 16}, 32, 128);
     for (size_t s = 0; s < 16; ++s) {
       ASSERT_TRUE(symmetric.scale[s] >= -128 && symmetric.scale[s] <= 127);
-      ASSERT_EQ(symmetric.step[s], f16_to_f32(symmetric.d) * symmetric.scale[s]);
+      ASSERT_EQ(symmetric.step[s], base::f16_to_f32(symmetric.d) * symmetric.scale[s]);
       ASSERT_EQ(symmetric.offset[s], 0);
     }
   }

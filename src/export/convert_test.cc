@@ -8,11 +8,11 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/half.h"
 #include "base/hash.h"
 #include "base/json.h"
 #include "base/rng.h"
 #include "codec/codec.h"
-#include "codec/half.h"
 #include "export/general_keys.h"
 #include "export/gguf_metadata.h"
 #include "export/q8_plain.h"
@@ -222,7 +222,7 @@ TEST_F(ConvertTest, ChecksOutputsBeforeAnyWork) {
 
 // Sets one BF16 element of a stored tensor.
 void poke(test::MemorySource& tensors, const std::string& name, size_t element, float value) {
-  const uint16_t bits = codec::f32_to_bf16(value);
+  const uint16_t bits = base::f32_to_bf16(value);
   std::memcpy(tensors.bytes(name).data() + 2 * element, &bits, 2);
 }
 
@@ -259,8 +259,8 @@ TEST_F(ConvertTest, KeepsTheTypeOfF16AndF32Checkpoints) {
       for (size_t i = 0; i < bytes.size(); i += 2) {
         uint16_t bits;
         std::memcpy(&bits, bytes.data() + i, 2);
-        const float value = codec::bf16_to_f32(bits);
-        const uint16_t half = codec::f32_to_f16(value);
+        const float value = base::bf16_to_f32(bits);
+        const uint16_t half = base::f32_to_f16(value);
         const bool f16 = type == tensor::DType::f16;
         const auto* raw = f16 ? reinterpret_cast<const std::byte*>(&half)
                               : reinterpret_cast<const std::byte*>(&value);

@@ -5,8 +5,8 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "base/half.h"
 #include "codec/blocks.h"
-#include "codec/half.h"
 
 namespace karat::exporting {
 
@@ -21,7 +21,7 @@ void encode_q8_plain(std::span<const float> x, std::span<std::byte> out) {
     const float d = largest / 127.0F;
     const float inverse = d == 0 ? 0.0F : 1.0F / d;
     codec::BlockQ8_0 block;
-    block.d = codec::f32_to_f16(d);
+    block.d = base::f32_to_f16(d);
     for (size_t i = 0; i < kElems; ++i) {
       const float scaled = values[i] * inverse;
       const float magnitude = std::fabs(scaled);

@@ -9,16 +9,18 @@
 #include <limits>
 #include <type_traits>
 
+#include "base/half.h"
 #include "codec/blocks.h"
-#include "codec/half.h"
-#include "kernels/isa.h"
 #include "kernels/table.h"
 #include "kernels/tables.h"
+#include "simd/isa.h"
 
 ISA_BEGIN("avx2,fma,f16c")
 namespace karat::kernels::avx2 {
 namespace {
-#include "kernels/vec_avx2.h"
+#include "simd/vec_avx2.h"
+
+#include "kernels/tile_avx2.inl.h"
 
 #include "kernels/all.inl.h"
 }  // namespace

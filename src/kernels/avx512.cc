@@ -9,16 +9,18 @@
 #include <limits>
 #include <type_traits>
 
+#include "base/half.h"
 #include "codec/blocks.h"
-#include "codec/half.h"
-#include "kernels/isa.h"
 #include "kernels/table.h"
 #include "kernels/tables.h"
+#include "simd/isa.h"
 
 ISA_BEGIN("avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c")
 namespace karat::kernels::avx512 {
 namespace {
-#include "kernels/vec_avx512.h"
+#include "simd/vec_avx512.h"
+
+#include "kernels/tile_avx512.inl.h"
 
 #include "kernels/all.inl.h"
 }  // namespace

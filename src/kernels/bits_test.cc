@@ -8,9 +8,9 @@
 #include <string>
 #include <vector>
 
+#include "base/half.h"
 #include "base/rng.h"
 #include "base/text.h"
-#include "codec/half.h"
 #include "kernels/dispatch.h"
 #include "support/buffers.h"
 
@@ -52,8 +52,8 @@ void products(const KernelTable& t, Report& report) {
   test::Buffer<uint16_t> bf16(w.size());
   test::Buffer<uint16_t> f16(w.size());
   for (int64_t i = 0; i < w.size(); ++i) {
-    bf16[i] = codec::f32_to_bf16(w[i]);
-    f16[i] = codec::f32_to_f16(w[i]);
+    bf16[i] = base::f32_to_bf16(w[i]);
+    f16[i] = base::f32_to_f16(w[i]);
   }
   Floats y(45);
   t.gemm_f32({x.data(), 77, 5, w.data(), 77, 9, 77, y.data(), 9});

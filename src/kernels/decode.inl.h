@@ -5,7 +5,7 @@
 ISA_INLINE float half_at(const std::byte* p) {
   uint16_t half;
   std::memcpy(&half, p, sizeof half);
-  return codec::f16_to_f32(half);
+  return base::f16_to_f32(half);
 }
 
 ISA_INLINE const uint8_t* bytes_at(const std::byte* block, size_t offset) {

@@ -1,19 +1,20 @@
-// Which kernel tables this machine can run, and which one is in use.
+// The kernel tables this machine can run, and the one in use (simd/choice.h).
 #pragma once
 
 #include <span>
-#include <string>
 #include <string_view>
 
 #include "kernels/table.h"
+#include "simd/choice.h"
 
 namespace karat::kernels {
 
+const KernelTable& table_for(simd::Isa isa);
 // Tables in order of preference, best first; "scalar" is always the last.
 std::span<const KernelTable* const> supported_tables();
-// By name; Error{usage} naming the choices if unknown or not supported by this CPU.
+// By name; errors as simd::isa_named.
 const KernelTable& table_named(std::string_view name);
-// The best supported table, or the one KARAT_ISA names. Decided once.
+// The table of the instruction set in use.
 const KernelTable& table();
 
 }  // namespace karat::kernels

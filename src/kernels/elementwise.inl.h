@@ -21,7 +21,7 @@ ISA_INLINE void store_piece(float* p, int64_t count, F16x a) {
   }
 }
 
-// Nearest even; a NaN keeps its upper payload and becomes quiet (codec::f32_to_bf16).
+// Nearest even; a NaN keeps its upper payload and becomes quiet (base::f32_to_bf16).
 ISA_INLINE F16x rounded_to_bf16(F16x x) {
   const I16x b = bits(x);
   const I16x odd = bit_and(shift_right(b, 16), splat_i(1));

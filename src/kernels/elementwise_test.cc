@@ -4,8 +4,8 @@
 #include <functional>
 #include <vector>
 
+#include "base/half.h"
 #include "base/rng.h"
-#include "codec/half.h"
 #include "kernels/dispatch.h"
 #include "support/buffers.h"
 #include "support/tracked.h"
@@ -39,7 +39,7 @@ const std::vector<Operation>& operations() {
       {"round_bf16",
        [](auto& t, auto& in, int64_t n, float* y) { t.round_bf16(in.a.data(), n, y); },
        [](float a, float, float, float) {
-         return Tracked(codec::bf16_to_f32(codec::f32_to_bf16(a)));
+         return Tracked(base::bf16_to_f32(base::f32_to_bf16(a)));
        },
        true},
       {"silu", [](auto& t, auto& in, int64_t n, float* y) { t.silu(in.a.data(), n, y); },

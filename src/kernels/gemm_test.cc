@@ -3,8 +3,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/half.h"
 #include "base/rng.h"
-#include "codec/half.h"
 #include "kernels/dispatch.h"
 #include "support/buffers.h"
 #include "support/tracked.h"
@@ -42,10 +42,10 @@ struct Case {
 
   void derive() {
     for (int64_t i = 0; i < w.size(); ++i) {
-      w_bf16[i] = codec::f32_to_bf16(w[i]);
-      w_f16[i] = codec::f32_to_f16(w[i]);
-      w_bf16_values[i] = codec::bf16_to_f32(w_bf16[i]);
-      w_f16_values[i] = codec::f16_to_f32(w_f16[i]);
+      w_bf16[i] = base::f32_to_bf16(w[i]);
+      w_f16[i] = base::f32_to_f16(w[i]);
+      w_bf16_values[i] = base::bf16_to_f32(w_bf16[i]);
+      w_f16_values[i] = base::f16_to_f32(w_f16[i]);
     }
   }
 

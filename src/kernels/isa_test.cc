@@ -1,7 +1,7 @@
 // Reads this very program's machine code: instructions of an instruction set may occur only in the
 // functions of its namespace, so that the baseline machine never meets them, however the linker
 // chose among copies of shared inline functions.
-#include "kernels/isa.h"
+#include "simd/isa.h"
 
 #include <gtest/gtest.h>
 
@@ -72,8 +72,8 @@ TEST(Regions, NoInstructionOutsideItsNamespace) {
   if (machine == nullptr) GTEST_SKIP() << "objdump is not installed";
   int counts[3] = {};
   for (const auto& [function, level] : machine->level) {
-    const bool avx512 = function.find("kernels::avx512::") != std::string::npos;
-    const bool avx2 = function.find("kernels::avx2::") != std::string::npos;
+    const bool avx512 = function.find("::avx512::") != std::string::npos;
+    const bool avx2 = function.find("::avx2::") != std::string::npos;
     const int allowed = avx512 ? 2 : avx2 ? 1 : 0;
     EXPECT_LE(level, allowed) << function;
     ++counts[level];

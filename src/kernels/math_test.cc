@@ -11,13 +11,13 @@
 #include <limits>
 #include <string>
 
-#include "codec/half.h"
-#include "kernels/isa.h"
+#include "base/half.h"
+#include "simd/isa.h"
 #include "support/tracked.h"
 
 namespace karat::kernels {
 namespace {
-#include "kernels/vec_scalar.h"
+#include "simd/vec_scalar.h"
 
 #include "kernels/math.inl.h"
 

@@ -7,15 +7,17 @@
 #include <limits>
 #include <type_traits>
 
+#include "base/half.h"
 #include "codec/blocks.h"
-#include "codec/half.h"
-#include "kernels/isa.h"
 #include "kernels/table.h"
 #include "kernels/tables.h"
+#include "simd/isa.h"
 
 namespace karat::kernels::scalar {
 namespace {
-#include "kernels/vec_scalar.h"
+#include "simd/vec_scalar.h"
+
+#include "kernels/tile_scalar.inl.h"
 
 #include "kernels/all.inl.h"
 }  // namespace

@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "base/error.h"
-#include "codec/half.h"
+#include "base/half.h"
 
 namespace karat::model {
 namespace {
@@ -18,7 +18,7 @@ float round_even(float x) { return (x + 0x1.8p23F) - 0x1.8p23F; }
 void round_q8_0(const float* x, float* out) {
   float amax = 0;
   for (int64_t i = 0; i < kQ8Block; ++i) amax = std::max(amax, std::fabs(x[i]));
-  const float step = codec::f16_to_f32(codec::f32_to_f16(amax / 127.0F));
+  const float step = base::f16_to_f32(base::f32_to_f16(amax / 127.0F));
   const float inverse = amax != 0 ? 127.0F / amax : 0.0F;
   for (int64_t i = 0; i < kQ8Block; ++i) out[i] = step * round_even(x[i] * inverse);
 }
@@ -63,7 +63,7 @@ void round_row(Rounding rounding, const kernels::KernelTable& kernels, const flo
       kernels.round_bf16(x, n, out);
       break;
     case Rounding::f16:
-      for (int64_t i = 0; i < n; ++i) out[i] = codec::f16_to_f32(codec::f32_to_f16(x[i]));
+      for (int64_t i = 0; i < n; ++i) out[i] = base::f16_to_f32(base::f32_to_f16(x[i]));
       break;
     case Rounding::q8_0:
       CHECK(n % kQ8Block == 0);

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/half.h"
 #include "base/rng.h"
-#include "codec/half.h"
 #include "kernels/dispatch.h"
 
 namespace karat::model {
@@ -49,8 +49,8 @@ TEST(Activations, HalfTypesAreTheCodecsConversions) {
   const std::vector<float> f16 = round(Rounding::f16, x), bf16 = round(Rounding::bf16, x);
   EXPECT_EQ(round(Rounding::none, x), x);
   for (size_t i = 0; i < x.size(); ++i) {
-    EXPECT_EQ(f16[i], codec::f16_to_f32(codec::f32_to_f16(x[i])));
-    EXPECT_EQ(bf16[i], codec::bf16_to_f32(codec::f32_to_bf16(x[i])));
+    EXPECT_EQ(f16[i], base::f16_to_f32(base::f32_to_f16(x[i])));
+    EXPECT_EQ(bf16[i], base::bf16_to_f32(base::f32_to_bf16(x[i])));
   }
 }
 
@@ -62,7 +62,7 @@ TEST(Activations, Q8_0) {
     double amax = 0;
     for (size_t i = block; i < block + 32; ++i)
       amax = std::max(amax, std::fabs(static_cast<double>(x[i])));
-    const double step = codec::f16_to_f32(codec::f32_to_f16(static_cast<float>(amax / 127)));
+    const double step = base::f16_to_f32(base::f32_to_f16(static_cast<float>(amax / 127)));
     for (size_t i = block; i < block + 32; ++i) {
       const double level = y[i] / step;
       EXPECT_EQ(level, std::round(level));

@@ -5,8 +5,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "base/half.h"
 #include "base/rng.h"
-#include "codec/half.h"
 
 namespace karat::model {
 namespace {
@@ -31,7 +31,7 @@ class Memory : public tensor::TensorSource {
     infos_.push_back({name, DType::bf16, Shape{static_cast<int64_t>(values.size())}});
     std::vector<std::byte> bytes(values.size() * 2);
     for (size_t i = 0; i < values.size(); ++i) {
-      const uint16_t bits = codec::f32_to_bf16(values[i]);
+      const uint16_t bits = base::f32_to_bf16(values[i]);
       std::memcpy(bytes.data() + 2 * i, &bits, 2);
     }
     bytes_.push_back(std::move(bytes));

@@ -1,11 +1,11 @@
-#include "codec/half.h"
+#include "base/half.h"
 
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <limits>
 
-namespace karat::codec {
+namespace karat::base {
 namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
@@ -88,4 +88,4 @@ TEST(Half, SpecialValues) {
 }
 
 }  // namespace
-}  // namespace karat::codec
+}  // namespace karat::base

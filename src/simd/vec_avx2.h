@@ -11,16 +11,6 @@ struct M16x {
   __m256 lo, hi;  // all bits of a true lane are set
 };
 
-constexpr int kTileRows = 4;
-constexpr int kTileCols = 3;
-constexpr int64_t kDepth = 512;
-constexpr int64_t kCopyRows = 5;
-constexpr int tile_cols(int rows) { return rows == 1 ? 4 : 3; }
-constexpr bool whole_tile(int rows) { return rows <= 2; }
-constexpr int kPanel = 2;
-constexpr int kPanelRows = 3;
-constexpr int kDeltaPanel = 2;
-
 // All bits set in the lanes below n of the 8 that start at `lane`.
 ISA_INLINE __m256i mask_of(int64_t n, int lane) {
   const __m256i index = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
@@ -31,6 +21,10 @@ ISA_INLINE F16x splat(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; 
 ISA_INLINE F16x load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
 ISA_INLINE M16x first(int64_t n) {
   return {_mm256_castsi256_ps(mask_of(n, 0)), _mm256_castsi256_ps(mask_of(n, 8))};
+}
+ISA_INLINE uint32_t lane_bits(M16x m) {
+  return static_cast<uint32_t>(_mm256_movemask_ps(m.lo)) |
+         static_cast<uint32_t>(_mm256_movemask_ps(m.hi)) << 8;
 }
 ISA_INLINE F16x select(M16x m, F16x yes, F16x no) {
   return {_mm256_blendv_ps(no.lo, yes.lo, m.lo), _mm256_blendv_ps(no.hi, yes.hi, m.hi)};
@@ -113,6 +107,10 @@ ISA_INLINE F16x min(F16x a, F16x b) {
 ISA_INLINE F16x max(F16x a, F16x b) {
   return {_mm256_max_ps(a.lo, b.lo), _mm256_max_ps(a.hi, b.hi)};
 }
+ISA_INLINE F16x abs(F16x a) {
+  const __m256 sign = _mm256_set1_ps(-0.0F);
+  return {_mm256_andnot_ps(sign, a.lo), _mm256_andnot_ps(sign, a.hi)};
+}
 
 ISA_INLINE M16x less(F16x a, F16x b) {
   return {_mm256_cmp_ps(a.lo, b.lo, _CMP_LT_OQ), _mm256_cmp_ps(a.hi, b.hi, _CMP_LT_OQ)};
@@ -128,6 +126,16 @@ ISA_INLINE I16x select(M16x m, I16x yes, I16x no) {
   return bits(select(m, from_bits(yes), from_bits(no)));
 }
 ISA_INLINE F16x to_float(I16x a) { return {_mm256_cvtepi32_ps(a.lo), _mm256_cvtepi32_ps(a.hi)}; }
+ISA_INLINE I16x to_int(F16x a) { return {_mm256_cvtps_epi32(a.lo), _mm256_cvtps_epi32(a.hi)}; }
+ISA_INLINE __m256 lookup16_half(F16x table, __m256i index) {
+  const __m256 low = _mm256_permutevar8x32_ps(table.lo, index);
+  const __m256 high = _mm256_permutevar8x32_ps(table.hi, index);
+  // Bit 3 of the index, moved to the sign, chooses the half.
+  return _mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32(index, 28)));
+}
+ISA_INLINE F16x lookup16(F16x table, I16x index) {
+  return {lookup16_half(table, index.lo), lookup16_half(table, index.hi)};
+}
 ISA_INLINE I16x add(I16x a, I16x b) {
   return {_mm256_add_epi32(a.lo, b.lo), _mm256_add_epi32(a.hi, b.hi)};
 }
@@ -179,31 +187,6 @@ ISA_INLINE F16x load_bf16(const void* p) { return widen_bf16(load_words(p)); }
 ISA_INLINE F16x load_bf16_n(const void* p, int64_t n) { return widen_bf16(load_words_n(p, n)); }
 ISA_INLINE F16x load_f16(const void* p) { return widen_f16(load_words(p)); }
 ISA_INLINE F16x load_f16_n(const void* p, int64_t n) { return widen_f16(load_words_n(p, n)); }
-
-struct Half {
-  __m256 v;
-};
-ISA_INLINE Half fma(Half a, Half b, Half c) { return {_mm256_fmadd_ps(a.v, b.v, c.v)}; }
-
-struct Part {
-  using Vector = Half;
-  static constexpr int kLanes = 8;
-  ISA_INLINE static Half zero() { return {_mm256_setzero_ps()}; }
-  ISA_INLINE static Half get(const float* p) { return {_mm256_loadu_ps(p)}; }
-  ISA_INLINE static Half get_n(const float* p, int64_t n) {
-    return {_mm256_maskload_ps(p, mask_of(n, 0))};
-  }
-  ISA_INLINE static Half get_bf16(const void* p) {
-    const __m128i words = _mm_loadu_si128(static_cast<const __m128i*>(p));
-    return {_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(words), 16))};
-  }
-  ISA_INLINE static Half get_bf16_n(const void* p, int64_t n) { return {load_bf16_n(p, n).lo}; }
-  ISA_INLINE static Half get_f16(const void* p) {
-    return {_mm256_cvtph_ps(_mm_loadu_si128(static_cast<const __m128i*>(p)))};
-  }
-  ISA_INLINE static Half get_f16_n(const void* p, int64_t n) { return {load_f16_n(p, n).lo}; }
-  ISA_INLINE static void put(float* p, Half a) { _mm256_storeu_ps(p, a.v); }
-};
 
 // l + l+4 of two registers of 8 lanes: a's in the lower half, b's in the upper one.
 ISA_INLINE __m256 sum_by4(__m256 a, __m256 b) {

@@ -5,7 +5,7 @@
 #include <bit>
 #include <cstdint>
 
-namespace karat::codec {
+namespace karat::base {
 
 // Largest finite f16, and the smallest magnitude that rounds to infinity instead of to it.
 inline constexpr float kF16Max = 65504.0F;
@@ -60,4 +60,4 @@ inline uint16_t f32_to_bf16(float value) {
   return static_cast<uint16_t>((bits + 0x7fffU + (bits >> 16 & 1U)) >> 16);
 }
 
-}  // namespace karat::codec
+}  // namespace karat::base

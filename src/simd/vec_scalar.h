@@ -17,21 +17,6 @@ struct M16x {
   bool lane[16];
 };
 
-// The matrix product: its register tile (rows of x by rows of w); the block of k that a copy of w
-// covers; the rows from which copying w pays; the columns of a tile when all rows fit one; and
-// whether that tile holds whole vectors.
-constexpr int kTileRows = 1;
-constexpr int kTileCols = 1;
-constexpr int64_t kDepth = 512;
-constexpr int64_t kCopyRows = 2;
-constexpr int tile_cols(int) { return 1; }
-constexpr bool whole_tile(int) { return true; }
-// Tile of the product that runs along rows of a matrix: vectors of columns, and rows.
-constexpr int kPanel = 2;
-constexpr int kPanelRows = 1;
-// Vectors of columns of the delta rule that advance together.
-constexpr int kDeltaPanel = 1;
-
 template <class Function>
 ISA_INLINE F16x make_f(Function f) {
   F16x r;
@@ -107,6 +92,10 @@ ISA_INLINE F16x max(F16x a, F16x b) {
   return make_f([&](int l) { return a.lane[l] > b.lane[l] ? a.lane[l] : b.lane[l]; });
 }
 
+ISA_INLINE F16x abs(F16x a) {
+  return make_f([&](int l) { return std::fabs(a.lane[l]); });
+}
+
 // Comparison and choice.
 ISA_INLINE M16x less(F16x a, F16x b) {
   return make_m([&](int l) { return a.lane[l] < b.lane[l]; });
@@ -116,6 +105,12 @@ ISA_INLINE M16x is_nan(F16x a) {
 }
 ISA_INLINE M16x first(int64_t n) {  // true in lanes below n (0..16)
   return make_m([&](int l) { return l < n; });
+}
+// Bit l is lane l.
+ISA_INLINE uint32_t lane_bits(M16x m) {
+  uint32_t bits_set = 0;
+  for (int l = 0; l < 16; ++l) bits_set |= static_cast<uint32_t>(m.lane[l]) << l;
+  return bits_set;
 }
 ISA_INLINE F16x select(M16x m, F16x yes, F16x no) {
   return make_f([&](int l) { return m.lane[l] ? yes.lane[l] : no.lane[l]; });
@@ -136,6 +131,14 @@ ISA_INLINE F16x from_bits(I16x a) {
 }
 ISA_INLINE F16x to_float(I16x a) {
   return make_f([&](int l) { return static_cast<float>(a.lane[l]); });
+}
+// Nearest integer, ties to even, for |a| < 2^31.
+ISA_INLINE I16x to_int(F16x a) {
+  return make_i([&](int l) { return static_cast<int32_t>(std::nearbyint(a.lane[l])); });
+}
+// Lane l is table[index[l]], index in [0, 16).
+ISA_INLINE F16x lookup16(F16x table, I16x index) {
+  return make_f([&](int l) { return table.lane[index.lane[l]]; });
 }
 ISA_INLINE I16x add(I16x a, I16x b) {
   return make_i([&](int l) {
@@ -177,22 +180,17 @@ ISA_INLINE uint16_t half_word(const void* p, int index) {
   return word;
 }
 ISA_INLINE F16x load_bf16(const void* p) {
-  return make_f([&](int l) { return codec::bf16_to_f32(half_word(p, l)); });
+  return make_f([&](int l) { return base::bf16_to_f32(half_word(p, l)); });
 }
 ISA_INLINE F16x load_bf16_n(const void* p, int64_t n) {
-  return make_f([&](int l) { return l < n ? codec::bf16_to_f32(half_word(p, l)) : 0; });
+  return make_f([&](int l) { return l < n ? base::bf16_to_f32(half_word(p, l)) : 0; });
 }
 ISA_INLINE F16x load_f16(const void* p) {
-  return make_f([&](int l) { return codec::f16_to_f32(half_word(p, l)); });
+  return make_f([&](int l) { return base::f16_to_f32(half_word(p, l)); });
 }
 ISA_INLINE F16x load_f16_n(const void* p, int64_t n) {
-  return make_f([&](int l) { return l < n ? codec::f16_to_f32(half_word(p, l)) : 0; });
+  return make_f([&](int l) { return l < n ? base::f16_to_f32(half_word(p, l)) : 0; });
 }
-
-// How the matrix product holds a vector: Part covers kLanes of it in one register; Whole
-// (gemm.inl.h) all 16.
-struct Whole;
-using Part = Whole;
 
 // Across lanes.
 ISA_INLINE float sum(F16x a) {

@@ -11,16 +11,6 @@ struct M16x {
   __mmask16 v;
 };
 
-constexpr int kTileRows = 6;
-constexpr int kTileCols = 4;
-constexpr int64_t kDepth = 2048;
-constexpr int64_t kCopyRows = 64;
-constexpr int tile_cols(int rows) { return rows == 1 ? 8 : 4; }
-constexpr bool whole_tile(int) { return true; }
-constexpr int kPanel = 4;
-constexpr int kPanelRows = 4;
-constexpr int kDeltaPanel = 2;
-
 ISA_INLINE __mmask16 mask_of(int64_t n) {
   return static_cast<__mmask16>((uint32_t{1} << static_cast<uint32_t>(n)) - 1);
 }
@@ -69,10 +59,12 @@ ISA_INLINE F16x fma(F16x a, F16x b, F16x c) { return {_mm512_fmadd_ps(a.v, b.v, 
 ISA_INLINE F16x fnma(F16x a, F16x b, F16x c) { return {_mm512_fnmadd_ps(a.v, b.v, c.v)}; }
 ISA_INLINE F16x min(F16x a, F16x b) { return {_mm512_min_ps(a.v, b.v)}; }
 ISA_INLINE F16x max(F16x a, F16x b) { return {_mm512_max_ps(a.v, b.v)}; }
+ISA_INLINE F16x abs(F16x a) { return {_mm512_abs_ps(a.v)}; }
 
 ISA_INLINE M16x less(F16x a, F16x b) { return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ)}; }
 ISA_INLINE M16x is_nan(F16x a) { return {_mm512_cmp_ps_mask(a.v, a.v, _CMP_UNORD_Q)}; }
 ISA_INLINE M16x first(int64_t n) { return {mask_of(n)}; }
+ISA_INLINE uint32_t lane_bits(M16x m) { return m.v; }
 ISA_INLINE F16x select(M16x m, F16x yes, F16x no) {
   return {_mm512_mask_blend_ps(m.v, no.v, yes.v)};
 }
@@ -84,6 +76,10 @@ ISA_INLINE I16x splat_i(int32_t x) { return {_mm512_set1_epi32(x)}; }
 ISA_INLINE I16x bits(F16x a) { return {_mm512_castps_si512(a.v)}; }
 ISA_INLINE F16x from_bits(I16x a) { return {_mm512_castsi512_ps(a.v)}; }
 ISA_INLINE F16x to_float(I16x a) { return {_mm512_cvtepi32_ps(a.v)}; }
+ISA_INLINE I16x to_int(F16x a) { return {_mm512_cvtps_epi32(a.v)}; }
+ISA_INLINE F16x lookup16(F16x table, I16x index) {
+  return {_mm512_permutexvar_ps(index.v, table.v)};
+}
 ISA_INLINE I16x add(I16x a, I16x b) { return {_mm512_add_epi32(a.v, b.v)}; }
 ISA_INLINE I16x sub(I16x a, I16x b) { return {_mm512_sub_epi32(a.v, b.v)}; }
 ISA_INLINE I16x bit_and(I16x a, I16x b) { return {_mm512_and_si512(a.v, b.v)}; }
@@ -116,9 +112,6 @@ ISA_INLINE F16x load_f16(const void* p) {
 ISA_INLINE F16x load_f16_n(const void* p, int64_t n) {
   return {_mm512_cvtph_ps(_mm256_maskz_loadu_epi16(mask_of(n), p))};
 }
-
-struct Whole;
-using Part = Whole;
 
 // l + l+4 of two registers of 8 lanes: a's in the lower half, b's in the upper one.
 ISA_INLINE __m256 sum_by4(__m256 a, __m256 b) {

@@ -1,0 +1,25 @@
+// The vectorised parts of the codecs, one table per instruction set (simd/choice.h). Each function
+// is written once, in an .inl.h file on vectors of 16 lanes, and every table computes the same
+// bits: the scalar table defines them.
+#pragma once
+
+#include <cstdint>
+
+#include "simd/choice.h"
+
+namespace karat::codec {
+
+struct CodecTable {
+  // Index of the first of n values that is NaN or greater than range_max in magnitude; n if none.
+  int64_t (*first_out_of_range)(const float* x, int64_t n, float range_max) noexcept;
+};
+
+const CodecTable& table_for(simd::Isa isa);
+// Of the instruction set in use.
+const CodecTable& table();
+
+extern const CodecTable scalar_table;
+extern const CodecTable avx2_table;
+extern const CodecTable avx512_table;
+
+}  // namespace karat::codec
