@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "kernels/table.h"
+
 namespace karat::kernels {
 namespace {
 
