@@ -1,6 +1,7 @@
 #include "calib/importance.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "base/error.h"
@@ -31,6 +32,30 @@ ImportanceEntry& entry_for(tensor::Importance& importance, const model::LinearIn
   }
   CHECK(entry.cols == input.cols);
   return entry;
+}
+
+// Columns whose sums are made together: both sums of all of them stay in the first-level cache.
+constexpr int64_t kColumns = 128;
+// Fewer rows than this (an expert that few tokens reach) are not worth waking threads for.
+constexpr int64_t kRowsToSpread = 64;
+
+// Adds the rows' columns [first, first + count) to sum2[0..count) and sum[0..count).
+void add_columns(const model::LinearInput& input, int64_t first, int64_t count, double* sum2,
+                 double* sum) {
+  std::array<double, kColumns> squares, values;
+  std::copy_n(sum2, count, squares.data());
+  std::copy_n(sum, count, values.data());
+  for (int64_t r = 0; r < input.count; ++r) {
+    const float* row = input.rows + r * input.ld + first;
+    for (int64_t c = 0; c < count; ++c) {
+      const auto i = static_cast<size_t>(c);
+      const double x = static_cast<double>(row[c]);
+      squares[i] += x * x;
+      values[i] += x;
+    }
+  }
+  std::copy_n(squares.data(), count, sum2);
+  std::copy_n(values.data(), count, sum);
 }
 
 // Consecutive chunks as one batch of sequences.
@@ -90,13 +115,15 @@ void ImportanceTap::linear_input(const model::LinearInput& input) {
   const int64_t mat = std::max<int64_t>(input.expert, 0);
   double* sum2 = entry.in_sum2.data() + mat * entry.cols;
   double* sum = entry.in_sum.data() + mat * entry.cols;
-  for (int64_t r = 0; r < input.count; ++r) {
-    const float* row = input.rows + r * input.ld;
-    for (int64_t c = 0; c < entry.cols; ++c) {
-      const double x = static_cast<double>(row[c]);
-      sum2[c] += x * x;
-      sum[c] += x;
-    }
+  const auto add_block = [&](int64_t block, int) {
+    const int64_t first = block * kColumns;
+    add_columns(input, first, std::min(kColumns, entry.cols - first), sum2 + first, sum + first);
+  };
+  const int64_t blocks = (entry.cols + kColumns - 1) / kColumns;
+  if (input.count >= kRowsToSpread) {
+    pool_.for_each(blocks, add_block);
+  } else {
+    for (int64_t block = 0; block < blocks; ++block) add_block(block, 0);
   }
   entry.counts[static_cast<size_t>(mat)] += input.count;
 }
@@ -118,7 +145,7 @@ void ImportanceTap::require_finite(const std::string& model) const {
 tensor::Importance calibrate(const exec::ResidentModel& model, const Corpus& corpus,
                              const CalibrateOptions& options, base::ThreadPool& pool) {
   const model::Config& config = model.config();
-  ImportanceTap tap(config.experts, options.process_output);
+  ImportanceTap tap(config.experts, options.process_output, pool);
   const model::ForwardContext context{config, pool, kernels::table(), options.forward, &tap};
   const int64_t size = corpus.chunk_size;
   const int64_t per_batch = std::max<int64_t>(1, options.batch_tokens / size);

@@ -13,12 +13,13 @@
 
 namespace karat::calib {
 
-// Adds up what passes. Rows are added in the order in which they come, so the sums depend on
-// neither threads nor batch sizes.
+// Adds up what passes, columns spread over the pool's threads. In every column rows are added in
+// the order in which they come, so the sums depend on neither threads nor batch sizes.
 class ImportanceTap : public model::Tap {
  public:
   // `experts`: matrices in an expert tensor. `with_output`: collect output.weight too.
-  ImportanceTap(int64_t experts, bool with_output) : experts_(experts), with_output_(with_output) {}
+  ImportanceTap(int64_t experts, bool with_output, base::ThreadPool& pool)
+      : experts_(experts), with_output_(with_output), pool_(pool) {}
   void linear_input(const model::LinearInput& input) override;
 
   // Error{bad_input} naming the layer if a sum is not finite ("after chunk N" is the caller's).
@@ -28,6 +29,7 @@ class ImportanceTap : public model::Tap {
  private:
   int64_t experts_;
   bool with_output_;
+  base::ThreadPool& pool_;
   tensor::Importance importance_;
 };
 

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/rng.h"
 #include "format/imatrix.h"
 #include "model/open.h"
 #include "support/files.h"
@@ -50,7 +51,8 @@ void expect_same(const tensor::Importance& a, const tensor::Importance& b) {
 }
 
 TEST(Importance, SumsAreOfTheRowsGiven) {
-  ImportanceTap tap(3, false);
+  base::ThreadPool pool(1);
+  ImportanceTap tap(3, false, pool);
   // Rows of two columns, a third apart: what lies between them is not the layer's.
   const std::vector<float> rows = {1, -2, 99, 0.5F, 3, 99};
   model::LinearInput input{"blk.0.attn_q.weight", 0, rows.data(), 2, 2, 3, {}};
@@ -108,8 +110,33 @@ TEST(Importance, CountsAreRowsAndEveryRowHasItsExperts) {
   EXPECT_EQ(importance.entries.at("blk.4.nextn.eh_proj.weight").cols, 128);
 }
 
+// More columns than a block and a part of one, more rows than are worth spreading.
+TEST(Importance, SumsOfManyRowsAreThoseOfOneColumnAtATime) {
+  constexpr int64_t kRows = 100, kCols = 300, kStride = 301;
+  base::Rng rng(5);
+  std::vector<float> rows(kRows * kStride);
+  for (float& value : rows) value = static_cast<float>(rng.uniform() - 0.5);
+  for (const int threads : {1, 3}) {
+    base::ThreadPool pool(threads);
+    ImportanceTap tap(1, false, pool);
+    tap.linear_input({"blk.0.attn_q.weight", 0, rows.data(), kRows, kCols, kStride, {}});
+    const tensor::ImportanceEntry& entry = tap.importance().entries.at("blk.0.attn_q.weight");
+    for (int64_t c = 0; c < kCols; ++c) {
+      double sum2 = 0, sum = 0;
+      for (int64_t r = 0; r < kRows; ++r) {
+        const auto x = static_cast<double>(rows[static_cast<size_t>(r * kStride + c)]);
+        sum2 += x * x;
+        sum += x;
+      }
+      ASSERT_EQ(entry.in_sum2[static_cast<size_t>(c)], sum2) << c;
+      ASSERT_EQ(entry.in_sum[static_cast<size_t>(c)], sum) << c;
+    }
+  }
+}
+
 TEST(Importance, NaNStopsWithTheLayersName) {
-  ImportanceTap tap(4, false);
+  base::ThreadPool pool(1);
+  ImportanceTap tap(4, false, pool);
   const std::vector<float> rows = {1, NAN};
   model::LinearInput input{};
   input.weight = "blk.2.attn_k.weight";
