@@ -1,8 +1,12 @@
+#include <optional>
+
 #include "base/error.h"
 #include "base/file.h"
-#include "base/log.h"
 #include "base/text.h"
+#include "calib/activation_statistics.h"
 #include "calib/importance.h"
+#include "calib/importance_merge.h"
+#include "cli/calibrate_report.h"
 #include "cli/command.h"
 #include "cli/load.h"
 #include "format/imatrix.h"
@@ -11,46 +15,29 @@ namespace karat::cli {
 
 namespace {
 
-struct Coverage {
-  int64_t entries = 0, matrices = 0, cold = 0;
-};
-
-Coverage coverage_of(const tensor::Importance& importance) {
-  Coverage coverage;
-  for (const auto& [name, entry] : importance.entries) {
-    ++coverage.entries;
-    for (const int64_t count : entry.counts) {
-      ++coverage.matrices;
-      if (count == 0) ++coverage.cold;
-    }
-  }
-  return coverage;
-}
-
-void name_cold_experts(const tensor::Importance& importance) {
-  for (const auto& [name, entry] : importance.entries) {
-    if (!base::ends_with(name, "ffn_down_exps.weight")) continue;
-    std::string experts;
-    for (size_t e = 0; e < entry.counts.size(); ++e) {
-      if (entry.counts[e] == 0) experts += (experts.empty() ? "" : " ") + std::to_string(e);
-    }
-    if (!experts.empty()) {
-      base::warn("%s: no token reached expert %s; give more text", name.c_str(), experts.c_str());
-    }
-  }
-}
-
 class Calibrate : public Command {
  public:
   std::string verb() const override { return "calibrate"; }
   std::string summary() const override { return "measure which weights matter (imatrix)"; }
-  std::string usage() const override { return "-m MODEL -f TEXT... -o OUT.gguf [options]"; }
+  std::string usage() const override {
+    return "-m MODEL -f TEXT... [--in-file FILE...] -o OUT.gguf|OUT.dat [options]";
+  }
 
   void declare(Options& options) override {
-    options.text("-m,--model", "MODEL", model_, "HF folder or GGUF file").required = true;
-    options.list("-f,--file", "TEXT", files_, "calibration texts").required = true;
-    options.text("-o,--output", "OUT.gguf", out_, "the imatrix to write").required = true;
-    options.integer("-c,--ctx-size", "N", ctx_, "tokens per chunk (default 512)", 4);
+    options.text("-m,--model", "MODEL", model_, "HF folder or GGUF file");
+    options.list("-f,--file", "TEXT", files_, "calibration texts");
+    options
+        .list("--in-file", "IMATRIX", in_files_,
+              "statistics to add (.gguf or .dat); without -f they are only merged or converted")
+        .repeated = true;
+    options.text("-o,--output", "OUT", out_, "the imatrix to write, OUT.gguf or OUT.dat");
+    options.choice("--output-format", {"gguf", "dat"}, format_,
+                   "the layout of OUT (default by its name)");
+    options.flag("--show-statistics", show_statistics_,
+                 "print a table of activation statistics per tensor and per layer");
+    options.integer("-c,--ctx-size", "N", ctx_,
+                    "tokens per chunk (default 512); also of .dat files, which do not say", 4,
+                    INT32_MAX);
     options.integer("--chunks", "N", chunks_, "use at most N chunks", 1);
     options.integer("--tokens", "N", tokens_, "use at most N tokens (whole chunks)", 1);
     options.flag("--process-output", process_output_, "also for output.weight");
@@ -61,60 +48,97 @@ class Calibrate : public Command {
   }
 
   void run(const Common& common) override {
-    if (!base::ends_with(out_, ".gguf")) {
-      throw base::fail(base::ErrorKind::usage, "-o %s: a name ending in .gguf is expected",
-                       base::printable(out_).c_str());
+    check_arguments();
+    const format::ImatrixLayout layout = output_layout();
+    std::optional<model::OpenedModel> opened;
+    if (!files_.empty()) opened = model::open_model(model_);
+    check_output(common, opened ? opened->files : std::vector<std::string>{});
+    base::ThreadPool pool(common.thread_count());
+    std::vector<tensor::Importance> parts;
+    for (const std::string& file : in_files_) {
+      parts.push_back(format::read_imatrix(file, static_cast<uint32_t>(ctx_)));
     }
-    const model::OpenedModel opened = model::open_model(model_);
-    std::vector<std::string> inputs = opened.files;
-    inputs.insert(inputs.end(), files_.begin(), files_.end());
+    if (opened) parts.push_back(measure(*opened, common, pool));
+    tensor::Importance importance = calib::merge_importance(std::move(parts));
+    calib::fill_activation_stats(importance, pool);
+    name_cold_experts(importance);
+    if (!out_.empty()) format::write_imatrix(out_, importance, layout);
+    report(common, importance, pool);
+  }
+
+ private:
+  void check_arguments() const {
+    const auto refuse = [](const char* problem) {
+      throw base::fail(base::ErrorKind::usage, "calibrate: %s", problem);
+    };
+    if (files_.empty() && in_files_.empty()) {
+      refuse("nothing to do; give texts (-f) or statistics (--in-file)");
+    }
+    if (!files_.empty() && model_.empty()) refuse("texts (-f) go through a model; give it with -m");
+    if (files_.empty() && !model_.empty()) refuse("the model (-m) needs texts; give them with -f");
+    if (out_.empty() && !(files_.empty() && show_statistics_)) {
+      refuse("-o OUT is missing: the imatrix to write");
+    }
+  }
+
+  format::ImatrixLayout output_layout() const {
+    if (format_ == "dat" || (format_.empty() && base::ends_with(out_, ".dat"))) {
+      return format::ImatrixLayout::dat;
+    }
+    if (format_ == "gguf" || out_.empty() || base::ends_with(out_, ".gguf")) {
+      return format::ImatrixLayout::gguf;
+    }
+    throw base::fail(base::ErrorKind::usage,
+                     "-o %s: a name ending in .gguf or .dat is expected, or --output-format",
+                     base::printable(out_).c_str());
+  }
+
+  void check_output(const Common& common, std::vector<std::string> inputs) const {
+    if (out_.empty()) return;
+    for (const auto* more : {&files_, &in_files_}) {
+      inputs.insert(inputs.end(), more->begin(), more->end());
+    }
     base::check_output(out_, {.force = common.force, .inputs = inputs});
+  }
+
+  tensor::Importance measure(const model::OpenedModel& opened, const Common& common,
+                             base::ThreadPool& pool) const {
     const calib::Corpus corpus = calib::read_corpus(files_, make_tokenizer(opened),
                                                     {.chunk_size = ctx_,
                                                      .chunks_max = chunks_,
                                                      .tokens_max = tokens_,
                                                      .parse_special = parse_special_});
     const auto model = load_resident(opened, !no_mtp_, common);
-    base::ThreadPool pool(common.thread_count());
     calib::CalibrateOptions options;
     options.process_output = process_output_;
     options.forward.activations = activations_named(activations_);
     tensor::Importance importance = calib::calibrate(*model, corpus, options, pool);
     for (const std::string& file : files_) importance.datasets.push_back(base::file_name(file));
-    name_cold_experts(importance);
-    const int64_t mtp_layers = model->mtp() != nullptr ? opened.config.mtp_layers : 0;
-    format::write_imatrix(out_, importance, static_cast<uint32_t>(mtp_layers));
-    report(common, corpus, coverage_of(importance));
-  }
-
- private:
-  void report(const Common& common, const calib::Corpus& corpus, const Coverage& coverage) const {
-    const int64_t tokens = corpus.chunks * corpus.chunk_size;
-    if (common.json) {
-      base::Json json = base::Json::object();
-      json.set("output", out_);
-      json.set("chunks", corpus.chunks);
-      json.set("tokens", tokens);
-      json.set("entries", coverage.entries);
-      json.set("matrices", coverage.matrices);
-      json.set("matrices_without_data", coverage.cold);
-      print_json(std::move(json));
-    } else if (common.quiet) {
-      print(out_ + "\n");
-    } else {
-      print(base::strf(
-          "%s: %lld entries from %lld chunks of %lld tokens; %lld of %lld matrices "
-          "without data\n",
-          out_.c_str(), static_cast<long long>(coverage.entries),
-          static_cast<long long>(corpus.chunks), static_cast<long long>(corpus.chunk_size),
-          static_cast<long long>(coverage.cold), static_cast<long long>(coverage.matrices)));
+    if (model->mtp() != nullptr) {
+      importance.nextn_layers = static_cast<uint32_t>(opened.config.mtp_layers);
     }
+    return importance;
   }
 
-  std::string model_, out_, activations_ = "f32";
-  std::vector<std::string> files_;
+  void report(const Common& common, const tensor::Importance& importance,
+              base::ThreadPool& pool) const {
+    const std::string name =
+        base::printable(out_.empty() ? base::file_name(in_files_.front()) : out_);
+    if (common.json) {
+      base::Json json = coverage_json(out_, importance);
+      if (show_statistics_) json.set("statistics", statistics_json(importance, pool));
+      print_json(std::move(json));
+      return;
+    }
+    if (show_statistics_) print(statistics_text(name, importance, pool));
+    if (out_.empty()) return;
+    print(common.quiet ? out_ + "\n" : coverage_text(name, importance));
+  }
+
+  std::string model_, out_, format_, activations_ = "f32";
+  std::vector<std::string> files_, in_files_;
   int64_t ctx_ = 512, chunks_ = -1, tokens_ = -1;
-  bool process_output_ = false, parse_special_ = false, no_mtp_ = false;
+  bool process_output_ = false, parse_special_ = false, no_mtp_ = false, show_statistics_ = false;
 };
 
 }  // namespace

@@ -1,3 +1,5 @@
+#include <map>
+
 #include "cli/command.h"
 
 namespace karat::cli {
@@ -12,6 +14,16 @@ std::vector<std::unique_ptr<Command>> all_commands() {
   commands.push_back(make_chat());
   commands.push_back(make_tokenize());
   return commands;
+}
+
+std::vector<std::string> without_alias(std::vector<std::string> arguments) {
+  const std::map<std::string, std::vector<std::string>> aliases = {
+      {"imatrix", {"calibrate"}}, {"show", {"inspect"}}, {"perplexity", {"eval", "ppl"}}};
+  const auto alias = arguments.empty() ? aliases.end() : aliases.find(arguments.front());
+  if (alias == aliases.end()) return arguments;
+  arguments.erase(arguments.begin());
+  arguments.insert(arguments.begin(), alias->second.begin(), alias->second.end());
+  return arguments;
 }
 
 }  // namespace karat::cli

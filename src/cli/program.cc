@@ -84,7 +84,8 @@ std::unique_ptr<Command> command_named(const std::string& verb) {
              base::printable(verb).c_str(), hint ? ("; did you mean " + *hint + "?").c_str() : "");
 }
 
-void run_verb(const std::vector<std::string>& arguments) {
+void run_verb(const std::vector<std::string>& given) {
+  const std::vector<std::string> arguments = without_alias(given);
   if (arguments.empty()) throw fail(ErrorKind::usage, "a verb is needed (karat --help lists them)");
   if (arguments[0] == "--help" || arguments[0] == "-h" || arguments[0] == "help") {
     print(overview());

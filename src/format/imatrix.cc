@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "base/error.h"
 #include "base/text.h"
 #include "format/gguf.h"
 #include "format/gguf_writer.h"
+#include "format/imatrix_dat.h"
 #include "format/sniff.h"
 
 namespace karat::format {
@@ -24,15 +26,18 @@ constexpr const char* kDatasets = "imatrix.datasets";
 constexpr const char* kChunkCount = "imatrix.chunk_count";
 constexpr const char* kChunkSize = "imatrix.chunk_size";
 constexpr const char* kNextnLayers = "imatrix.n_layer_nextn";
-constexpr std::string_view kSums2 = ".in_sum2", kCounts = ".counts", kSums = ".in_sum";
+constexpr const char* kStatsSchema = "imatrix.stats_schema";
+constexpr std::string_view kSums2 = ".in_sum2", kCounts = ".counts", kSums = ".in_sum",
+                           kStats = ".stats";
 
-void refuse_other_files(const std::string& path) {
+ImatrixLayout layout_of(const std::string& path) {
   const base::File file(path);
   std::byte start[kSniffBytes];
   const std::span<std::byte> head(start, std::min<uint64_t>(kSniffBytes, file.size()));
   file.read_at(0, head);
+  if (is_imatrix_dat(head)) return ImatrixLayout::dat;
   const std::string look = look_of(head);
-  if (look == "a GGUF file") return;
+  if (look == "a GGUF file") return ImatrixLayout::gguf;
   throw base::fail(ErrorKind::bad_input,
                    "%s: not an imatrix file%s%s; 'karat calibrate -m MODEL -f TEXT -o OUT.gguf' "
                    "makes one from a "
@@ -55,9 +60,23 @@ void check_keys(const GgufSource& file, const std::string& path) {
       printable(architecture).c_str());
 }
 
+// Where each of kActivationStatistics stands in the file's .stats; file's order is its schema's.
+std::vector<std::optional<size_t>> stats_places(const Metadata& keys) {
+  if (!keys.has(kStatsSchema)) return {};
+  const auto& schema = keys.get_array<std::string>(kStatsSchema);
+  std::vector<std::optional<size_t>> places;
+  for (const char* name : tensor::kActivationStatistics) {
+    const auto at = std::find(schema.begin(), schema.end(), name);
+    places.push_back(at == schema.end() ? std::nullopt
+                                        : std::optional(static_cast<size_t>(at - schema.begin())));
+  }
+  return places;
+}
+
 class Reader {
  public:
-  Reader(const GgufSource& file, const std::string& path) : file_(file), path_(path) {}
+  Reader(const GgufSource& file, const std::string& path)
+      : file_(file), path_(path), stats_places_(stats_places(file.metadata())) {}
 
   ImportanceEntry entry(const TensorInfo& sums2) const {
     const std::string name = sums2.name.substr(0, sums2.name.size() - kSums2.size());
@@ -90,6 +109,7 @@ class Reader {
         refuse(*sums, "has a sum that is not finite");
       }
     }
+    entry.stats = stats(name);
     return entry;
   }
 
@@ -99,19 +119,38 @@ class Reader {
   }
 
  private:
-  std::vector<double> values(const TensorInfo& tensor) const {
+  std::vector<float> floats(const TensorInfo& tensor) const {
     if (tensor.dtype != DType::f32) refuse(tensor, "is not of type f32");
     std::vector<float> stored(static_cast<size_t>(tensor.shape.elements()));
     file_.read(tensor, std::as_writable_bytes(std::span(stored)));
+    return stored;
+  }
+
+  std::vector<double> values(const TensorInfo& tensor) const {
+    const std::vector<float> stored = floats(tensor);
     return {stored.begin(), stored.end()};
+  }
+
+  // The derived statistics in our order; empty if the file has none or does not name their order.
+  std::vector<float> stats(const std::string& name) const {
+    const TensorInfo* tensor = file_.find(name + std::string(kStats));
+    if (tensor == nullptr || stats_places_.empty()) return {};
+    const std::vector<float> stored = floats(*tensor);
+    std::vector<float> out;
+    for (const std::optional<size_t>& place : stats_places_) {
+      if (place && *place >= stored.size()) refuse(*tensor, "is shorter than its schema");
+      out.push_back(place ? stored[*place] : std::nanf(""));
+    }
+    return out;
   }
 
   const GgufSource& file_;
   const std::string& path_;
+  std::vector<std::optional<size_t>> stats_places_;
 };
 
 uint32_t chunk_number(const GgufSource& file, const char* key) {
-  const uint64_t number = file.metadata().get_uint(key);
+  const uint64_t number = file.metadata().has(key) ? file.metadata().get_uint(key) : 0;
   if (number > UINT32_MAX) {
     throw base::fail(ErrorKind::bad_input, "%s: key '%s' is %llu, beyond 32 bits; calibrate again",
                      printable(file.metadata().origin()).c_str(), key,
@@ -136,10 +175,7 @@ void add(std::vector<Item>& items, std::string name, tensor::Shape shape,
   items.push_back(std::move(item));
 }
 
-}  // namespace
-
-Importance read_imatrix(const std::string& path) {
-  refuse_other_files(path);
+Importance read_gguf(const std::string& path) {
   const GgufSource file(path);
   check_keys(file, path);
   Importance importance;
@@ -149,6 +185,7 @@ Importance read_imatrix(const std::string& path) {
   }
   importance.chunk_count = chunk_number(file, kChunkCount);
   importance.chunk_size = chunk_number(file, kChunkSize);
+  importance.nextn_layers = chunk_number(file, kNextnLayers);
   const Reader reader(file, path);
   for (const TensorInfo& tensor : file.tensors()) {
     if (base::ends_with(tensor.name, kSums2)) {
@@ -170,13 +207,18 @@ Importance read_imatrix(const std::string& path) {
   return importance;
 }
 
-void write_imatrix(const std::string& path, const Importance& importance, uint32_t nextn_layers) {
+void write_gguf(const std::string& path, const Importance& importance) {
   Metadata keys(path);
   keys.set("general.type", "imatrix");
   keys.set(kDatasets, importance.datasets);
   keys.set(kChunkCount, importance.chunk_count);
   keys.set(kChunkSize, importance.chunk_size);
-  if (nextn_layers > 0) keys.set(kNextnLayers, nextn_layers);
+  if (importance.nextn_layers > 0) keys.set(kNextnLayers, importance.nextn_layers);
+  const auto has_stats = [](const auto& named) { return !named.second.stats.empty(); };
+  if (std::any_of(importance.entries.begin(), importance.entries.end(), has_stats)) {
+    keys.set(kStatsSchema, std::vector<std::string>(tensor::kActivationStatistics.begin(),
+                                                    tensor::kActivationStatistics.end()));
+  }
   std::vector<Item> items;
   for (const auto& [name, entry] : importance.entries) {
     const auto count_size = static_cast<int64_t>(entry.counts.size());
@@ -186,6 +228,10 @@ void write_imatrix(const std::string& path, const Importance& importance, uint32
     if (!entry.in_sum.empty()) {
       add(items, name + std::string(kSums), {entry.mats, entry.cols}, entry.in_sum);
     }
+    if (!entry.stats.empty()) {
+      add(items, name + std::string(kStats), {static_cast<int64_t>(entry.stats.size())},
+          entry.stats);
+    }
   }
   std::vector<TensorInfo> infos;
   for (const Item& item : items) infos.push_back(item.info);
@@ -193,6 +239,21 @@ void write_imatrix(const std::string& path, const Importance& importance, uint32
   for (size_t i = 0; i < items.size(); ++i)
     writer.write(i, std::as_bytes(std::span(items[i].values)));
   writer.commit();
+}
+
+}  // namespace
+
+Importance read_imatrix(const std::string& path, uint32_t dat_chunk_size) {
+  return layout_of(path) == ImatrixLayout::dat ? read_imatrix_dat(path, dat_chunk_size)
+                                               : read_gguf(path);
+}
+
+void write_imatrix(const std::string& path, const Importance& importance, ImatrixLayout layout) {
+  if (layout == ImatrixLayout::dat) {
+    write_imatrix_dat(path, importance);
+  } else {
+    write_gguf(path, importance);
+  }
 }
 
 }  // namespace karat::format

@@ -1,4 +1,5 @@
-// Importance statistics on disk: the GGUF layout of llama-imatrix.
+// Importance statistics on disk, as llama-imatrix writes them: the GGUF layout, and the old .dat
+// (imatrix_dat.h).
 #pragma once
 
 #include <string>
@@ -7,16 +8,19 @@
 
 namespace karat::format {
 
-// Reads an importance file. Tensors with other suffixes than .in_sum2, .counts and .in_sum are
-// ignored (newer tools add .stats). Error{bad_input} for anything else than such a file, with what
-// it is (a text, a model) and what makes one; also for sums or counts that are negative or not
-// finite, and for shapes that do not fit each other.
-tensor::Importance read_imatrix(const std::string& path);
+enum class ImatrixLayout { gguf, dat };
 
-// Writes it: per entry, by name, .in_sum2 [mats, cols], .counts [mats, 1] (or [1]), and .in_sum
-// where known, all as F32. `nextn_layers` > 0 adds imatrix.n_layer_nextn. Stock llama-quantize
-// reads it.
+// Reads an importance file of either layout, told apart by their content. Tensors with other
+// suffixes than .in_sum2, .counts, .in_sum and .stats are ignored. Error{bad_input} for anything
+// else than such a file, with what it is (a text, a model) and what makes one; also for sums or
+// counts that are negative or not finite, and for shapes that do not fit each other.
+// `dat_chunk_size` are the tokens per chunk of a .dat file, which does not say (llama-imatrix's
+// default).
+tensor::Importance read_imatrix(const std::string& path, uint32_t dat_chunk_size = 512);
+
+// Writes one. GGUF, per entry and by name: .in_sum2 [mats, cols], .counts [mats, 1] (or [1]), and,
+// where known, .in_sum and .stats, all as F32. Stock llama-quantize reads both layouts.
 void write_imatrix(const std::string& path, const tensor::Importance& importance,
-                   uint32_t nextn_layers = 0);
+                   ImatrixLayout layout = ImatrixLayout::gguf);
 
 }  // namespace karat::format

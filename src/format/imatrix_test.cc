@@ -40,6 +40,17 @@ std::string refusal(const std::string& path) {
   return "";
 }
 
+// The dump has null where the file has a NaN.
+void expect_stats(const std::vector<float>& stats, const Json::Array& expected,
+                  const std::string& name) {
+  ASSERT_EQ(stats.size(), expected.size()) << name;
+  for (size_t i = 0; i < stats.size(); ++i) {
+    EXPECT_EQ(std::isnan(stats[i]), expected[i].is_null()) << name << " " << i;
+    if (expected[i].is_null()) continue;
+    EXPECT_EQ(static_cast<double>(stats[i]), expected[i].as_double()) << name << " " << i;
+  }
+}
+
 class Goldens : public testing::TestWithParam<const char*> {
  protected:
   std::string name_ = kGoldens + "imatrix/" + GetParam();
@@ -57,10 +68,13 @@ TEST_P(Goldens, MatchTheirDump) {
     const std::string& full = item.at("name").as_string();
     const size_t dot = full.rfind('.');
     const std::string name = full.substr(0, dot), suffix = full.substr(dot);
-    if (suffix == ".stats") continue;
     ASSERT_TRUE(importance.entries.contains(name)) << name;
     const ImportanceEntry& entry = importance.entries.at(name);
     ++seen;
+    if (suffix == ".stats") {
+      expect_stats(entry.stats, item.at("values").as_array(), full);
+      continue;
+    }
     if (suffix == ".counts") {
       const Json::Array& counts = item.at("values").as_array();
       ASSERT_EQ(entry.counts.size(), counts.size());
@@ -84,35 +98,14 @@ TEST_P(Goldens, MatchTheirDump) {
       EXPECT_EQ(values[i], item.at("first4").as_array()[i].as_double()) << full;
     }
   }
-  EXPECT_EQ(seen, importance.entries.size() * 3);
-}
-
-// The stock tool's file without what karat does not carry: the derived .stats and their schema.
-std::string without_stats(const std::string& path, const TempDir& folder) {
-  const GgufSource source(path);
-  Metadata keys = source.metadata();
-  keys.remove("imatrix.stats_schema");
-  std::vector<tensor::TensorInfo> tensors;
-  for (const tensor::TensorInfo& info : source.tensors()) {
-    if (!info.name.ends_with(".stats")) tensors.push_back(info);
-  }
-  GgufWriter writer(folder.path("expected.gguf"), keys, tensors);
-  for (size_t i = 0; i < tensors.size(); ++i) {
-    std::vector<std::byte> bytes(static_cast<size_t>(tensors[i].bytes()));
-    source.read(tensors[i], bytes);
-    writer.write(i, bytes);
-  }
-  writer.commit();
-  return test::read_bytes(folder.path("expected.gguf"));
+  EXPECT_EQ(seen, importance.entries.size() * 4);
 }
 
 TEST_P(Goldens, RewrittenAreTheSameBytes) {
   const TempDir folder;
   const std::string golden = name_ + ".imatrix.gguf", copy = folder.path("copy.gguf");
-  const GgufSource source(golden);
-  write_imatrix(copy, read_imatrix(golden),
-                static_cast<uint32_t>(source.metadata().get_int("imatrix.n_layer_nextn", 0)));
-  EXPECT_TRUE(test::read_bytes(copy) == without_stats(golden, folder));
+  write_imatrix(copy, read_imatrix(golden));
+  EXPECT_TRUE(test::read_bytes(copy) == test::read_bytes(golden));
 }
 
 INSTANTIATE_TEST_SUITE_P(Imatrix, Goldens, testing::Values("tiny-f32", "tiny-f32.nextn"));
@@ -122,10 +115,12 @@ Importance some_importance() {
   importance.datasets = {"one.txt", "two.txt"};
   importance.chunk_count = 7;
   importance.chunk_size = 512;
+  importance.nextn_layers = 1;
   // Out of layer order on purpose: files have byte-wise order.
   importance.entries["blk.10.x.weight"] = {3, 1, {1, 2, 3}, {-1, 0, 1}, {5}};
   importance.entries["blk.2.y.weight"] = {2, 3, {1, 2, 3, 4, 5, 6}, {}, {1, 0, 9}};
   importance.entries["shared.weight"] = {2, 2, {1, 2, 3, 4}, {}, {4}};
+  importance.entries["blk.10.x.weight"].stats = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
   return importance;
 }
 
@@ -137,6 +132,7 @@ TEST(Imatrix, RoundTrip) {
   EXPECT_EQ(read.datasets, written.datasets);
   EXPECT_EQ(read.chunk_count, 7u);
   EXPECT_EQ(read.chunk_size, 512u);
+  EXPECT_EQ(read.nextn_layers, 1u);
   ASSERT_EQ(read.entries.size(), 3u);
   for (const auto& [name, entry] : written.entries) {
     const ImportanceEntry& other = read.entries.at(name);
@@ -145,14 +141,23 @@ TEST(Imatrix, RoundTrip) {
     EXPECT_EQ(other.in_sum2, entry.in_sum2);
     EXPECT_EQ(other.in_sum, entry.in_sum);
     EXPECT_EQ(other.counts, entry.counts);
+    EXPECT_EQ(other.stats, entry.stats);
   }
+}
+
+TEST(Imatrix, LayoutsAreToldApartByTheirContent) {
+  const TempDir folder;
+  const Importance written = some_importance();
+  write_imatrix(folder.path("x.gguf"), written, ImatrixLayout::dat);
+  write_imatrix(folder.path("x.dat"), written, ImatrixLayout::gguf);
+  EXPECT_EQ(read_imatrix(folder.path("x.gguf"), 100).chunk_size, 100u);
+  EXPECT_EQ(read_imatrix(folder.path("x.dat"), 100).chunk_size, 512u);
 }
 
 TEST(Imatrix, OtherFilesAreRefusedWithAHint) {
   const TempDir folder;
   expect_has(refusal(kGoldens + "gguf/tiny-bf16.gguf"), "a model of architecture qwen35moe");
   expect_has(refusal(kGoldens + "imatrix/show-statistics.txt"), "plain text");
-  expect_has(refusal(kGoldens + "imatrix/tiny-f32.imatrix.dat"), "old .dat layout");
   expect_has(refusal(folder.write("x.gguf", test::small_safetensors())), "a safetensors file");
   expect_has(refusal(folder.write("y.gguf", "")), "y.gguf");
   for (const char* path : {"imatrix/show-statistics.txt", "gguf/tiny-bf16.gguf"}) {
@@ -210,6 +215,23 @@ TEST_F(Spoiled, WhatDoesNotFitIsRefused) {
              "not of type f32");
   expect_has(refusal_of({{{"a.in_sum2", DType::f32, {1, 2, 3}}, {1, 2, 3, 4, 5, 6}}, counts_}),
              "more than two dimensions");
+}
+
+TEST_F(Spoiled, StatsComeInTheOrderOfTheirSchema) {
+  Metadata keys;
+  keys.set("general.type", "imatrix");
+  keys.set("imatrix.chunk_count", uint32_t{1});
+  keys.set("imatrix.chunk_size", uint32_t{8});
+  keys.set("imatrix.stats_schema", std::vector<std::string>{"gain", "new", "mean"});
+  const Item stats{{"a.stats", DType::f32, {3}}, {1, 2, 3}};
+  ASSERT_EQ(refusal_of({sums2_, counts_, stats}, keys), "");
+  const std::vector<float> read = read_imatrix(folder_.path("x.gguf")).entries.at("a").stats;
+  ASSERT_EQ(read.size(), 12u);
+  EXPECT_EQ(read[1], 3);  // mean
+  EXPECT_EQ(read[6], 1);  // gain
+  EXPECT_TRUE(std::isnan(read[0]) && std::isnan(read[11]));
+  const Item cut{{"a.stats", DType::f32, {2}}, {1, 2}};
+  expect_has(refusal_of({sums2_, counts_, cut}, keys), "'a.stats' is shorter than its schema");
 }
 
 TEST_F(Spoiled, NumbersThatCannotBeAreRefused) {

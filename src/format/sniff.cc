@@ -60,14 +60,8 @@ bool is_html(std::string_view head) {
   return base::starts_with(text, "<!doctype html") || base::starts_with(text, "<html");
 }
 
-// An entry count, then the length of the first weight's name and the name.
-bool is_legacy_imatrix(std::string_view head) {
-  if (head.size() < 16) return false;
-  const uint64_t entries = little_endian(head, 0, 4), length = little_endian(head, 4, 4);
-  const std::string_view name = head.substr(8);
-  return entries >= 1 && entries < 1'000'000 && length >= 4 && length < 256 &&
-         (base::starts_with(name, "blk.") || base::starts_with(name, "output.") ||
-          base::starts_with(name, "token_embd"));
+std::string_view text_of(std::span<const std::byte> bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), std::min(bytes.size(), kSniffBytes)};
 }
 
 bool is_text(std::string_view head) {
@@ -84,9 +78,18 @@ bool is_text(std::string_view head) {
 
 }  // namespace
 
+bool is_imatrix_dat(std::span<const std::byte> bytes) {
+  const std::string_view head = text_of(bytes);
+  if (head.size() < 16) return false;
+  const uint64_t entries = little_endian(head, 0, 4), length = little_endian(head, 4, 4);
+  const std::string_view name = head.substr(8);
+  return entries >= 1 && entries < 1'000'000 && length >= 4 && length < 256 &&
+         (base::starts_with(name, "blk.") || base::starts_with(name, "output.") ||
+          base::starts_with(name, "token_embd"));
+}
+
 std::string look_of(std::span<const std::byte> bytes) {
-  const std::string_view head(reinterpret_cast<const char*>(bytes.data()),
-                              std::min(bytes.size(), kSniffBytes));
+  const std::string_view head = text_of(bytes);
   for (const Look& look : kLooks) {
     if (base::starts_with(head, look.start)) return look.description;
   }
@@ -96,7 +99,7 @@ std::string look_of(std::span<const std::byte> bytes) {
   }
   if (is_html(head))
     return "a web page, probably an error page saved by a download; fetch it again";
-  if (is_legacy_imatrix(head)) return "an imatrix of the old .dat layout";
+  if (is_imatrix_dat(bytes)) return "an imatrix of the old .dat layout";
   if (!head.empty() && std::all_of(head.begin(), head.end(), [](char c) { return c == 0; })) {
     return "nothing but zeros, as an unfinished download leaves; fetch it again";
   }

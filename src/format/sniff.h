@@ -15,4 +15,8 @@ inline constexpr size_t kSniffBytes = 512;
 // known.
 std::string look_of(std::span<const std::byte> head);
 
+// True for the start of an imatrix of the old .dat layout, which has no magic number: a count of
+// entries, then a length and the name of a weight.
+bool is_imatrix_dat(std::span<const std::byte> head);
+
 }  // namespace karat::format

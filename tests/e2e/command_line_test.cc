@@ -122,6 +122,19 @@ TEST(CommandLine, HelpOfEveryVerbGoesToStdout) {
   }
 }
 
+TEST(CommandLine, OtherToolsNamesOfAVerb) {
+  const auto same = [](const std::vector<std::string>& alias,
+                       const std::vector<std::string>& ours) {
+    const Outcome outcome = run_karat(alias);
+    EXPECT_TRUE(succeeded(outcome)) << alias[0];
+    EXPECT_EQ(outcome.out, run_karat(ours).out) << alias[0];
+  };
+  same({"show", kTiny}, {"inspect", kTiny});
+  same({"imatrix", "--help"}, {"calibrate", "--help"});
+  same({"perplexity", "-m", kTiny, "-f", kText, "-c", "64"},
+       {"eval", "ppl", "-m", kTiny, "-f", kText, "-c", "64"});
+}
+
 TEST(CommandLine, VersionNamesCompilerAndInstructionSet) {
   const Outcome outcome = run_karat({"--version"}, {.environment = {"KARAT_ISA=scalar"}});
   EXPECT_TRUE(succeeded(outcome));

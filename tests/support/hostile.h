@@ -331,4 +331,51 @@ inline std::vector<HostileFile> hostile_safetensors() {
   return files;
 }
 
+// An imatrix of the old .dat layout from its parts; a valid one has the counts that are true.
+inline std::string dat_entry(std::string_view name, int32_t calls, const std::vector<float>& values,
+                             int64_t size = -1) {
+  std::string out =
+      raw(static_cast<int32_t>(name.size())) + std::string(name) + raw(calls) +
+      raw(static_cast<int32_t>(size == -1 ? static_cast<int64_t>(values.size()) : size));
+  for (const float value : values) out += raw(value);
+  return out;
+}
+
+inline std::string small_dat() {
+  return raw(int32_t{2}) + dat_entry("blk.0.a.weight", 3, {3, 6}) +
+         dat_entry("blk.0.b.weight", 2, {2, 4, 8, 1}) + raw(int32_t{3}) + raw(int32_t{8}) +
+         "data.txt";
+}
+
+inline std::vector<HostileFile> hostile_imatrix_dats() {
+  const std::string good = dat_entry("blk.0.a.weight", 3, {3, 6});
+  const float infinity = std::numeric_limits<float>::infinity();
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  return {
+      {"entries-too-many", raw(int32_t{9}) + good, "the length of the name of an entry takes 4"},
+      {"entry-twice", raw(int32_t{2}) + good + good, "'blk.0.a.weight' occurs twice"},
+      {"name-past-end", raw(int32_t{2}) + good + raw(int32_t{255}) + good,
+       "the name of an entry takes"},
+      {"name-escape", raw(int32_t{1}) + dat_entry("blk.0.\x1b[31m", 3, {3, 6}), "is no name"},
+      {"second-name-negative", raw(int32_t{2}) + good + raw(int32_t{-1}) + good, "is -1"},
+      {"second-name-empty", raw(int32_t{2}) + good + dat_entry("", 3, {3, 6}), "'' is no name"},
+      {"calls-negative", raw(int32_t{1}) + dat_entry("blk.0.a.weight", -3, {3, 6}), "is -3"},
+      {"size-huge", raw(int32_t{1}) + dat_entry("blk.0.a.weight", 3, {3}, INT32_MAX),
+       "takes 8589934588 bytes"},
+      {"size-negative", raw(int32_t{1}) + dat_entry("blk.0.a.weight", 3, {3}, -2), "is -2"},
+      {"size-zero", raw(int32_t{1}) + dat_entry("blk.0.a.weight", 3, {}), "is empty"},
+      {"value-negative", raw(int32_t{1}) + dat_entry("blk.0.a.weight", 3, {-1}), "negative"},
+      {"value-infinite", raw(int32_t{1}) + dat_entry("blk.0.a.weight", 3, {infinity}),
+       "not finite"},
+      {"value-nan", raw(int32_t{1}) + dat_entry("blk.0.a.weight", 3, {nan}), "not finite"},
+      {"chunks-negative", raw(int32_t{1}) + good + raw(int32_t{-1}), "the number of chunks is -1"},
+      {"chunks-cut", raw(int32_t{1}) + good + "abc", "the number of chunks takes 4"},
+      {"dataset-past-end", raw(int32_t{1}) + good + raw(int32_t{3}) + raw(int32_t{9}) + "x",
+       "the name of the data set takes 9"},
+      {"dataset-bad-utf8", raw(int32_t{1}) + good + raw(int32_t{3}) + raw(int32_t{1}) + "\xff",
+       "not UTF-8"},
+      {"bytes-at-the-end", small_dat() + "?", "1 bytes follow"},
+  };
+}
+
 }  // namespace karat::test
