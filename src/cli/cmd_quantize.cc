@@ -64,6 +64,7 @@ class Quantize : public Command {
     std::optional<tensor::Importance> importance;
     if (!imatrix_.empty()) {
       importance = format::read_imatrix(imatrix_);
+      tensor::split_experts(*importance, *opened.source);
       inputs.push_back(imatrix_);
     }
     const tensor::Importance* weights = importance ? &*importance : nullptr;

@@ -23,9 +23,7 @@ void check_importance(const tensor::TensorSource& source, const tensor::Importan
   for (const auto& [name, entry] : importance.entries) {
     const tensor::TensorInfo* tensor = source.find(name);
     if (tensor == nullptr) continue;  // e.g. MTP statistics for a file without the block
-    // An entry from a .dat file has the columns of all experts one after the other.
-    const bool fits = entry.cols * entry.mats == tensor->shape.cols() * tensor->shape.experts() &&
-                      (entry.mats == tensor->shape.experts() || entry.mats == 1);
+    const bool fits = entry.cols == tensor->shape.cols() && entry.mats == tensor->shape.experts();
     if (!fits) {
       throw fail(ErrorKind::bad_input,
                  "%s: its entry '%s' has %lld x %lld columns, the tensor %lld x %lld; it was made "
@@ -77,30 +75,6 @@ TensorPlan plan_tensor(const tensor::TensorSource& source, const TypeDecision& d
   return plan;
 }
 
-// Mean squared input per column for one matrix of `columns`, ready for the codec.
-std::vector<float> mean_squares(const tensor::ImportanceEntry& entry, int64_t columns,
-                                int64_t mat) {
-  const size_t cols = static_cast<size_t>(columns), begin = static_cast<size_t>(mat) * cols;
-  const size_t count_index = entry.counts.size() > 1 ? static_cast<size_t>(mat) : 0;
-  std::vector<float> values(cols);
-  if (entry.counts[count_index] > 0) {
-    const double count = static_cast<double>(entry.counts[count_index]);
-    for (size_t c = 0; c < cols; ++c) {
-      values[c] = static_cast<float>(entry.in_sum2[begin + c] / count);
-    }
-    return values;
-  }
-  // No rows reached this expert: the pooled mean of the others is the best guess at its inputs.
-  double total = 0;
-  for (const int64_t count : entry.counts) total += static_cast<double>(count);
-  for (size_t c = 0; c < cols; ++c) {
-    double sum = 0;
-    for (size_t i = c; i < entry.in_sum2.size(); i += cols) sum += entry.in_sum2[i];
-    values[c] = total > 0 ? static_cast<float>(sum / total) : 1.0f;
-  }
-  return values;
-}
-
 // Encodes rows of the plan's tensors, with the mean squares of their expert where there are any.
 class WeightedEncoder {
  public:
@@ -114,7 +88,7 @@ class WeightedEncoder {
     std::vector<float> weights;
     if (tensor.weighted) {
       const int64_t expert = row_begin / (shape.rows() / shape.experts());
-      weights = mean_squares(importance_->entries.at(tensor.out.name), shape.cols(), expert);
+      weights = tensor::mean_squares(importance_->entries.at(tensor.out.name), expert);
     }
     const codec::Codec& codec = codec::codec_for(tensor.out.dtype);
     const auto cols = static_cast<size_t>(shape.cols());

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "tensor/source.h"
+
 namespace karat::tensor {
 
 // The figures that are derived from one entry and stored beside it, in the order of llama-imatrix's
@@ -36,5 +38,14 @@ struct Importance {
   uint32_t chunk_size = 0;    // tokens per chunk
   uint32_t nextn_layers = 0;  // MTP blocks at the end that are covered
 };
+
+// Gives the entries of a .dat file the matrices that the source's tensors of these names have; the
+// one count then holds for each of them. Entries that do not fit are left as they are.
+void split_experts(Importance& importance, const TensorSource& source);
+
+// Mean squared input per column of matrix `mat`, [cols]: how much an error in that column weighs. A
+// matrix that saw no row gets the pooled mean of the others, the best guess at its inputs; ones if
+// there is none.
+std::vector<float> mean_squares(const ImportanceEntry& entry, int64_t mat);
 
 }  // namespace karat::tensor
