@@ -36,7 +36,7 @@ LAYOUT_CHECKED = CPP + (".py", "CMakeLists.txt", "dev", ".ci/run", "tools/bare_d
                         "tools/demo")
 NON_ASCII_ALLOWED = ("docs/", "demo/", "tests/", "README.md", "CHANGELOG.md", "CONTRIBUTING.md",
                      "NOTICE", "LICENSE")
-BINARY_ALLOWED = ("demo/", "tests/fixtures/")
+BINARY_ALLOWED = ("demo/", "tests/fixtures/", "tests/fuzz/corpus/")
 NOT_SOURCE = (".git", ".cache", "__pycache__", "node_modules")
 
 
@@ -194,7 +194,7 @@ class Tidy:
             for number, line in enumerate(lines, 1):
                 if len(line) > LINE_LENGTH:
                     self.error("line-length", path, number, "%d characters" % len(line))
-        if not path.startswith(("demo/model/", "tests/fixtures/")):
+        if not path.startswith(("demo/model/", "tests/fixtures/", "tests/fuzz/corpus/")):
             self.find("left-over", path, text, r"\b(TODO|FIXME|XXX|HACK)\b", "finish it, or say it")
         if not in_demo_data:
             self.find("machine-path", path, text, r"(?<![\w.])/(work|root|home)/",
