@@ -12,11 +12,11 @@
 // when it reaches a block, round column by column with the error of earlier columns folded into x,
 // and pack at the block's end.
 //
-// Formats whose codes are points of a fixed lattice list (IQ1-IQ3: 4 or 8 elements share one index,
-// signs under a parity rule) fit with group_elems() = 4 or 8: round then takes the whole group's
-// values and weights and finds the best listed point, one Code per element holding its signed
-// level, and pack looks the index up again. Their scales and deltas live in Grid as any other
-// format's.
+// Formats whose codes are points of a fixed list (IQ1-IQ3: eight elements share one or two indices,
+// signs under a parity rule) have group_elems() 8: round takes the whole group's values and weights
+// and finds the best listed point, one Code per element holding its signed level, and pack looks
+// the index up again. Their scales live in Grid as any other format's; IQ1_S stores in Grid::min
+// whether a sub-block's delta is negative.
 #pragma once
 
 #include <array>
@@ -117,7 +117,7 @@ class Codec {
   float range_max_;
 };
 
-// The formats that can be encoded and decoded: F32 F16 BF16 Q8_0 Q4_K Q5_K Q6_K.
+// The formats that can be encoded and decoded.
 std::span<const Codec* const> codecs();
 // Null if there is no codec for the type.
 const Codec* find_codec(tensor::DType type);

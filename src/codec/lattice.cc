@@ -1,0 +1,157 @@
+#include "codec/lattice.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "base/error.h"
+#include "base/half.h"
+#include "codec/lattice_search.h"
+#include "codec/weights.h"
+
+namespace karat::codec {
+namespace {
+
+// Level number j of a cell or point.
+int level_number(const LatticeFormat& format, uint16_t cell, int j) {
+  const int bits = format.point_bits();
+  return cell >> (bits * j) & ((1 << bits) - 1);
+}
+
+int distance(const LatticeFormat& format, uint16_t a, uint16_t b) {
+  int sum = 0;
+  for (int j = 0; j < format.point_coords; ++j) {
+    const int difference = format.level[static_cast<size_t>(level_number(format, a, j))] -
+                           format.level[static_cast<size_t>(level_number(format, b, j))];
+    sum += difference * difference;
+  }
+  return sum;
+}
+
+}  // namespace
+
+Lattice::Lattice(const LatticeFormat& format) : format_(format) {
+  for (size_t byte = 0; byte < 256; ++byte) {
+    const unsigned b = static_cast<unsigned>(byte);
+    base3_[byte] =
+        static_cast<uint8_t>((b & 3) + 3 * (b >> 2 & 3) + 9 * (b >> 4 & 3) + 27 * (b >> 6));
+  }
+  const int coords = format.point_coords;
+  const int levels = format.top + 1;
+  size_t cells = 1;
+  for (int j = 0; j < coords; ++j) cells *= static_cast<size_t>(levels);
+  nearest_.resize(cells);
+  for (size_t k = 0; k < cells; ++k) {
+    unsigned cell = 0;
+    size_t rest = k;
+    for (int j = 0; j < coords; ++j, rest /= static_cast<size_t>(levels)) {
+      cell |= static_cast<unsigned>(rest % static_cast<size_t>(levels))
+              << (format.point_bits() * j);
+    }
+    int least = std::numeric_limits<int>::max();
+    for (size_t i = 0; i < format.points.size() && least > 0; ++i) {
+      const int d = distance(format, static_cast<uint16_t>(cell), format.points[i]);
+      if (d < least) {
+        least = d;
+        nearest_[k] = static_cast<uint16_t>(i);
+      }
+    }
+  }
+}
+
+int Lattice::key(uint16_t cell) const {
+  if (format_.point_coords == 4) return cell;
+  return base3_[cell & 255] + 81 * base3_[cell >> 8];
+}
+
+LatticeCodec::LatticeCodec(const LatticeFormat& format)
+    : Codec(format.type, format.sub_elems, kOctet,
+            base::kF16Max * static_cast<float>(2 * format.scale_max + 1) * format.unit *
+                static_cast<float>(format.level[static_cast<size_t>(format.top)])),
+      lattice_(format) {}
+
+void LatticeCodec::weigh(std::span<const float> x, std::span<const float> importance,
+                         std::span<float> w) const {
+  codec::weigh(WeightRule::magnitude, x, importance, w);
+}
+
+Grid LatticeCodec::choose_grid(const float* x, const float* w) const {
+  std::array<float, kBlockElemsMax> weights;
+  condition_weights(w, kBlockElemsMax, weights.data());
+  return search_lattice(lattice_, x, weights.data());
+}
+
+void LatticeCodec::round(const Grid& grid, int index, const float* x, const float* w, Code* codes,
+                         float* values) const {
+  const size_t sub = static_cast<size_t>(index / sub_elems());
+  const float step = grid.step[sub];
+  std::array<float, kOctet> weights;
+  weights.fill(1.0F);
+  if (w != nullptr) condition_weights(w, kOctet, weights.data());
+  const OctetChoice choice = nearest_octet(lattice_, step, grid.min[sub], x, weights.data());
+  octet_codes(lattice_.format(), choice, codes);
+  for (int j = 0; j < kOctet; ++j) values[j] = step * static_cast<float>(codes[j]);
+}
+
+void LatticeCodec::pack(const Grid& grid, const Code* codes, std::byte* block) const {
+  LatticeBlock content;
+  for (size_t o = 0; o < kOctets; ++o) {
+    const OctetChoice octet = octet_of_codes(lattice_, codes + kOctet * o);
+    content.index[o] = octet.index;
+    content.state[o] = octet.state;
+  }
+  write_block(grid, content, block);
+}
+
+void LatticeCodec::unpack(const std::byte* block, Grid& grid, Code* codes) const {
+  LatticeBlock content;
+  grid = {};
+  read_block(block, grid, content);
+  const LatticeFormat& format = lattice_.format();
+  const float d = base::f16_to_f32(grid.d);
+  for (size_t s = 0; s < static_cast<size_t>(kBlockElemsMax / sub_elems()); ++s) {
+    grid.step[s] = d * static_cast<float>(2 * grid.scale[s] + 1) * format.unit;
+  }
+  for (size_t o = 0; o < kOctets; ++o) {
+    octet_codes(format, {content.index[o], content.state[o]}, codes + kOctet * o);
+  }
+}
+
+void octet_codes(const LatticeFormat& format, const OctetChoice& octet, Code* codes) {
+  for (int j = 0; j < kOctet; ++j) {
+    const size_t part = static_cast<size_t>(j / format.point_coords);
+    const uint16_t point = format.points[octet.index[part]];
+    const Code level =
+        format.level[static_cast<size_t>(level_number(format, point, j % format.point_coords))];
+    if (format.has_delta()) {
+      codes[j] = level - 2 * octet.state;
+    } else {
+      codes[j] = octet.state >> j & 1 ? -level : level;
+    }
+  }
+}
+
+OctetChoice octet_of_codes(const Lattice& lattice, const Code* codes) {
+  const LatticeFormat& format = lattice.format();
+  OctetChoice octet;
+  // One of the levels -7 1 9 is 1 modulo 8, one of -9 -1 7 is 7.
+  if (format.has_delta()) octet.state = (codes[0] & 7) == 7 ? 1 : 0;
+  std::array<unsigned, 2> point{};
+  for (int j = 0; j < kOctet; ++j) {
+    Code level = codes[j] + 2 * octet.state;
+    if (!format.has_delta()) {
+      level = std::abs(codes[j]);
+      if (codes[j] < 0) octet.state = static_cast<uint8_t>(octet.state | 1U << j);
+    }
+    const auto at = std::find(format.level.begin(), format.level.begin() + format.top, level);
+    const unsigned number = static_cast<unsigned>(at - format.level.begin());
+    const int within = j % format.point_coords;
+    point[static_cast<size_t>(j / format.point_coords)] |= number << (format.point_bits() * within);
+  }
+  for (size_t part = 0; part < static_cast<size_t>(kOctet / format.point_coords); ++part) {
+    octet.index[part] = lattice.nearest(static_cast<uint16_t>(point[part]));
+  }
+  return octet;
+}
+
+}  // namespace karat::codec

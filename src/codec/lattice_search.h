@@ -1,0 +1,29 @@
+// Searches for the codes of an octet and for the grid of a block of a lattice format.
+// Deterministic: f32 in a fixed order.
+//
+// Where the number of minus signs must be even and is not, the value of least w * |x| is taken with
+// the wrong sign: at the least magnitude, which it nearly always has, that is the cheapest.
+#pragma once
+
+#include "codec/lattice.h"
+
+namespace karat::codec {
+
+// The stored octet of least sum(w * (value - x)^2) at a step: every point of the list is compared.
+// Weights are conditioned. `delta` is the sub-block's, 1 for a negative one.
+OctetChoice nearest_octet(const Lattice& lattice, float step, int delta, const float* x,
+                          const float* w);
+
+// The block's d, scales and deltas for 256 values and conditioned weights:
+//
+//   1. per sub-block the step of largest gain from a fan of trial steps, each rounded level by
+//   level
+//      and then to the point nearest to those levels;
+//   2. every octet to its best point at that step; d and scales that are best for these points;
+//   3. alternately points for d and scales, and d and scales for points, while that improves.
+//
+// The reference encoders (FORMATS.md 3.3) take d from the largest step and correct it by a
+// constant, round the scales alone, and keep the points of step 1.
+Grid search_lattice(const Lattice& lattice, const float* x, const float* w);
+
+}  // namespace karat::codec
