@@ -1,11 +1,13 @@
 // Everything that is vectorised, in order of use: included once per instruction set, after its
 // vocabulary, inside its namespace. Ends with the table.
 // clang-format off
+#include "codec/codebook.inl.h"
 #include "codec/range.inl.h"
 // clang-format on
 
 constexpr CodecTable make_table() {
   return {
       .first_out_of_range = first_out_of_range,
+      .level_sums = level_sums,
   };
 }

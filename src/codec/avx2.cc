@@ -10,6 +10,7 @@
 #include <limits>
 
 #include "base/half.h"
+#include "codec/codebook.h"
 #include "codec/table.h"
 #include "simd/isa.h"
 

@@ -102,9 +102,14 @@ void Codec::weigh(std::span<const float> x, std::span<const float> importance,
 
 std::span<const Codec* const> codecs() {
   static const std::array list = {
-      &f32_codec(),     &f16_codec(),   &bf16_codec(),    &q8_0_codec(),   &q4_k_codec(),
-      &q5_k_codec(),    &q6_k_codec(),  &iq2_xxs_codec(), &iq2_xs_codec(), &iq2_s_codec(),
-      &iq3_xxs_codec(), &iq3_s_codec(), &iq1_s_codec(),   &iq1_m_codec()};
+      &f32_codec(),    &f16_codec(),    &bf16_codec(),                   // plain
+      &q8_0_codec(),                                                     // legacy
+      &q4_k_codec(),   &q5_k_codec(),   &q6_k_codec(),                   // K
+      &iq4_nl_codec(), &iq4_xs_codec(), &mxfp4_codec(), &nvfp4_codec(),  // codebooks
+      &tq1_0_codec(),  &tq2_0_codec(),  &q1_0_codec(),  &q2_0_codec(),   // few codes
+      &iq3_s_codec(),  &iq3_xxs_codec(), &iq2_s_codec(), &iq2_xs_codec(), &iq2_xxs_codec(),
+      &iq1_m_codec(),  &iq1_s_codec(),  // lattices
+  };
   return list;
 }
 
@@ -118,10 +123,13 @@ const Codec* find_codec(tensor::DType type) {
 const Codec& codec_for(tensor::DType type) {
   const Codec* codec = find_codec(type);
   if (codec == nullptr) {
-    std::string names;
-    for (const Codec* each : codecs()) names.append(" ").append(each->info().name);
-    throw base::fail(ErrorKind::unsupported, "type %s cannot be encoded or decoded; use one of%s",
-                     tensor::info(type).name.data(), names.c_str());
+    std::string choices;
+    for (const Codec* other : codecs()) {
+      choices += choices.empty() ? "" : ", ";
+      choices += other->info().name;
+    }
+    throw base::fail(ErrorKind::unsupported, "type %s cannot be encoded or decoded; use one of: %s",
+                     tensor::info(type).name.data(), choices.c_str());
   }
   return *codec;
 }

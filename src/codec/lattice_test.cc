@@ -1,4 +1,4 @@
-// The lattice formats against the formulas of FORMATS.md 2.5, written here element by element over
+// The lattice formats against the formulas of FORMATS.md 2.7, written here element by element over
 // raw bytes. Every byte of a block takes all 256 values while the others are random, so each index,
 // each pattern of signs and each scale is seen at each position.
 #include "codec/lattice.h"

@@ -9,9 +9,15 @@
 
 namespace karat::codec {
 
+struct Codebook;
+struct LevelSums;
+
 struct CodecTable {
   // Index of the first of n values that is NaN or greater than range_max in magnitude; n if none.
   int64_t (*first_out_of_range)(const float* x, int64_t n, float range_max) noexcept;
+  // See codebook.h: x and w have n entries, steps sixteen.
+  void (*level_sums)(const Codebook& book, const float* x, const float* w, int n,
+                     const float* steps, LevelSums& out) noexcept;
 };
 
 const CodecTable& table_for(simd::Isa isa);

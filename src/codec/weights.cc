@@ -48,6 +48,21 @@ void weigh(WeightRule rule, std::span<const float> x, std::span<const float> imp
   }
 }
 
+void weigh_by_size(float factor, size_t block, std::span<const float> x,
+                   std::span<const float> importance, std::span<float> w) {
+  CHECK(w.size() == x.size() && x.size() % block == 0);
+  CHECK(importance.empty() || importance.size() == x.size());
+  if (importance.empty()) {
+    std::fill(w.begin(), w.end(), 1.0F);
+    return;
+  }
+  condition_weights(importance.data(), static_cast<int>(importance.size()), w.data());
+  for (size_t begin = 0; begin < x.size(); begin += block) {
+    const float variance = factor * mean_square(&x[begin], block);
+    for (size_t i = begin; i < begin + block; ++i) w[i] *= std::sqrt(variance + x[i] * x[i]);
+  }
+}
+
 void condition_weights(const float* w, int n, float* out) {
   double sum = 0;
   for (int i = 0; i < n; ++i) {

@@ -21,6 +21,12 @@ enum class WeightRule {
 void weigh(WeightRule rule, std::span<const float> x, std::span<const float> importance,
            std::span<float> w);
 
+// The reference's rule for the other formats: with importance q * sqrt(factor * mean(x^2) + x^2),
+// the mean over each `block` elements and q conditioned over the row; 1 without. x.size() ==
+// w.size(), a multiple of `block`.
+void weigh_by_size(float factor, size_t block, std::span<const float> x,
+                   std::span<const float> importance, std::span<float> w);
+
 // Copies n weights so that a least-squares fit over them is well-conditioned: negative, NaN and
 // infinite weights count as zero, everything below 1e-6 of the mean is raised to that, and weights
 // without any positive entry become ones. Scaled by a power of two to a mean near 1.

@@ -61,6 +61,25 @@ TEST(Weights, MagnitudeWithoutImportanceIsOverThirtyTwo) {
   }
 }
 
+TEST(Weights, SizeRuleTakesTheMeanOverItsBlock) {
+  const std::vector<float> x = ramp(128);
+  std::vector<float> q(128);
+  base::Rng rng(8);
+  for (float& value : q) value = static_cast<float>(rng.uniform());
+  std::vector<float> w(128);
+  weigh_by_size(3, 64, x, q, w);
+  condition_weights(q.data(), 128, q.data());
+  for (size_t i = 0; i < 128; ++i) {
+    double sum = 0;
+    for (size_t k = i / 64 * 64; k < i / 64 * 64 + 64; ++k) sum += static_cast<double>(x[k]) * x[k];
+    const double want = q[i] * std::sqrt(3 * sum / 64 + static_cast<double>(x[i]) * x[i]);
+    // Four roundings to f32 in a row.
+    ASSERT_NEAR(w[i], want, 4 * want * 0x1p-24) << i;
+  }
+  weigh_by_size(3, 64, x, {}, w);
+  EXPECT_EQ(w, std::vector<float>(128, 1.0F));
+}
+
 TEST(Weights, ConditioningKeepsRatiosAndRaisesTheRest) {
   constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
   constexpr float kInf = std::numeric_limits<float>::infinity();

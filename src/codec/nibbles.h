@@ -1,0 +1,30 @@
+// The order of four-bit codes in blocks of up to 32 elements: byte i holds element i in its low
+// nibble and element n / 2 + i in its high one.
+#pragma once
+
+#include <cstdint>
+
+#include "codec/codec.h"
+
+namespace karat::codec {
+
+// nibble_of(Code) gives a value in [0, 16).
+template <class NibbleOf>
+void pack_nibbles(const Code* codes, int n, uint8_t* q, NibbleOf nibble_of) {
+  for (int i = 0; i < n / 2; ++i) {
+    const unsigned low = nibble_of(codes[i]);
+    const unsigned high = nibble_of(codes[n / 2 + i]);
+    q[i] = static_cast<uint8_t>(low | high << 4);
+  }
+}
+
+// code_of(nibble) gives a Code.
+template <class CodeOf>
+void unpack_nibbles(const uint8_t* q, int n, Code* codes, CodeOf code_of) {
+  for (int i = 0; i < n / 2; ++i) {
+    codes[i] = code_of(static_cast<uint8_t>(q[i] & 15));
+    codes[n / 2 + i] = code_of(static_cast<uint8_t>(q[i] >> 4));
+  }
+}
+
+}  // namespace karat::codec
