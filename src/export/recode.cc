@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "codec/codec.h"
 #include "export/q8_plain.h"
+#include "tensor/pieces.h"
 
 namespace karat::exporting {
 
@@ -19,29 +20,6 @@ using tensor::DType;
 using tensor::TensorInfo;
 
 namespace {
-
-constexpr int64_t kPieceElements = 1 << 18;
-
-struct Piece {
-  size_t tensor;
-  int64_t row_begin, row_count;
-};
-
-// Row ranges of about kPieceElements elements that do not cross from one expert to the next.
-std::vector<Piece> pieces_of(const std::vector<const TensorInfo*>& tensors) {
-  std::vector<Piece> out;
-  for (size_t i = 0; i < tensors.size(); ++i) {
-    const tensor::Shape& shape = tensors[i]->shape;
-    const int64_t expert_rows = shape.rows() / shape.experts();
-    const int64_t step = std::max<int64_t>(1, kPieceElements / shape.cols());
-    for (int64_t first = 0; first < shape.rows(); first += expert_rows) {
-      for (int64_t row = 0; row < expert_rows; row += step) {
-        out.push_back({i, first + row, std::min(step, expert_rows - row)});
-      }
-    }
-  }
-  return out;
-}
 
 // `place` is the file and the tensor.
 [[noreturn]] void refuse_value(const std::string& place, int64_t row, int64_t column, float value,
@@ -56,7 +34,7 @@ std::vector<Piece> pieces_of(const std::vector<const TensorInfo*>& tensors) {
 // One piece from read to write; the buffers belong to a worker and are reused.
 class Recoder {
  public:
-  void run(const tensor::TensorSource& source, const TensorInfo& from, const Piece& piece,
+  void run(const tensor::TensorSource& source, const TensorInfo& from, const tensor::Piece& piece,
            format::GgufWriter& writer, const RowEncoder& encode) {
     const TensorInfo& to = writer.tensors()[piece.tensor];
     stored_.resize(static_cast<size_t>(piece.row_count * from.row_bytes()));
@@ -93,10 +71,8 @@ uint64_t recode_memory(const std::vector<const TensorInfo*>& from,
                        const std::vector<TensorInfo>& to) {
   int64_t most = 0;
   for (size_t i = 0; i < from.size(); ++i) {
-    const tensor::Shape& shape = from[i]->shape;
-    const int64_t rows =
-        std::min(shape.rows(), std::max<int64_t>(1, kPieceElements / shape.cols()));
-    most = std::max(most, rows * (from[i]->row_bytes() + to[i].row_bytes() + 4 * shape.cols()));
+    most = std::max(most, tensor::piece_rows(*from[i]) * (from[i]->row_bytes() + to[i].row_bytes() +
+                                                          4 * from[i]->shape.cols()));
   }
   return static_cast<uint64_t>(most);
 }
@@ -110,7 +86,7 @@ void recode(const tensor::TensorSource& source, const std::vector<const TensorIn
     CHECK(from[i]->shape == writer.tensors()[i].shape);
     total += static_cast<double>(from[i]->bytes());
   }
-  const std::vector<Piece> pieces = pieces_of(from);
+  const std::vector<tensor::Piece> pieces = tensor::pieces_of(from);
   const auto ahead = static_cast<size_t>(pool.size());
   std::vector<Recoder> workers(ahead);
   base::Progress progress(stage, "bytes", total);
@@ -118,10 +94,10 @@ void recode(const tensor::TensorSource& source, const std::vector<const TensorIn
     base::stop_if_interrupted();
     const auto i = static_cast<size_t>(index);
     if (i + ahead < pieces.size()) {
-      const Piece& next = pieces[i + ahead];
+      const tensor::Piece& next = pieces[i + ahead];
       source.will_read(*from[next.tensor], next.row_begin, next.row_count);
     }
-    const Piece& piece = pieces[i];
+    const tensor::Piece& piece = pieces[i];
     const TensorInfo& tensor = *from[piece.tensor];
     workers[static_cast<size_t>(worker)].run(source, tensor, piece, writer, encode);
     progress.add(static_cast<double>(piece.row_count * tensor.row_bytes()), tensor.name);

@@ -31,6 +31,7 @@ std::vector<std::vector<std::string>> working_lines(const TempDir& dir) {
       {"quantize", kTiny, dir.path("d.gguf"), "Q8_0", "--dry-run"},
       {"eval", "ppl", "-m", kTiny, "-f", kText, "-c", "64"},
       {"eval", "kld", "-m", dir.path("q.gguf"), "--ref", kTiny, "-f", kText, "-c", "64"},
+      {"compare", kTiny, dir.path("q.gguf"), "--tensors"},
       {"chat", "-m", kTiny, "-p", "hello", "-n", "4", "-q"},
       {"tokenize", "-m", kTiny, "hello"},
   };
@@ -202,6 +203,7 @@ TEST(Status5, MemoryLimitBelowNeed) {
       {"calibrate", "-m", kTiny, "-f", kText, "-c", "64", "-o", "i.gguf"},
       {"quantize", kTiny, "q.gguf", "Q8_0"},
       {"convert", kTiny, "-o", "c.gguf"},
+      {"compare", kTiny, kTiny, "--tensors"},
       {"chat", "-m", kTiny, "-p", "hello"},
   };
   for (std::vector<std::string> line : lines) {

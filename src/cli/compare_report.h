@@ -1,0 +1,35 @@
+// What compare prints.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "eval/compare.h"
+
+namespace karat::cli {
+
+struct ComparedFile {
+  std::string path;
+  int64_t tensors = 0, params = 0;
+  uint64_t data_bytes = 0;  // of the tensors
+  uint64_t file_bytes = 0;  // of the file or files
+};
+
+struct Comparison {
+  ComparedFile a, b, against;  // against.path is "" without a third file
+  eval::TensorTable table;
+  std::vector<eval::MetadataDifference> metadata;
+  bool measured = false;  // the errors in `table`
+};
+
+// Two sizes are like for like if they are at most 0.1 % apart.
+bool like_for_like(uint64_t bytes, uint64_t other_bytes);
+// The largest ratio of all pairs; 0 if there is none.
+double max_ratio(const eval::TensorTable& table);
+
+std::string comparison_text(const Comparison& comparison);
+base::Json comparison_json(const Comparison& comparison);
+
+}  // namespace karat::cli
