@@ -2,6 +2,7 @@
 // vocabulary, inside its namespace. Ends with the table.
 // clang-format off
 #include "codec/codebook.inl.h"
+#include "codec/lattice.inl.h"
 #include "codec/range.inl.h"
 // clang-format on
 
@@ -9,5 +10,7 @@ constexpr CodecTable make_table() {
   return {
       .first_out_of_range = first_out_of_range,
       .level_sums = level_sums,
+      .lattice_sums = lattice_sums,
+      .lattice_round = lattice_round,
   };
 }

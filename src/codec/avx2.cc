@@ -11,6 +11,7 @@
 
 #include "base/half.h"
 #include "codec/codebook.h"
+#include "codec/lattice_view.h"
 #include "codec/table.h"
 #include "simd/isa.h"
 

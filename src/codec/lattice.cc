@@ -12,6 +12,8 @@
 namespace karat::codec {
 namespace {
 
+constexpr size_t kLaneCount = 16;
+
 // Level number j of a cell or point.
 int level_number(const LatticeFormat& format, uint16_t cell, int j) {
   const int bits = format.point_bits();
@@ -36,27 +38,70 @@ Lattice::Lattice(const LatticeFormat& format) : format_(format) {
     base3_[byte] =
         static_cast<uint8_t>((b & 3) + 3 * (b >> 2 & 3) + 9 * (b >> 4 & 3) + 27 * (b >> 6));
   }
-  const int coords = format.point_coords;
-  const int levels = format.top + 1;
-  size_t cells = 1;
-  for (int j = 0; j < coords; ++j) cells *= static_cast<size_t>(levels);
-  nearest_.resize(cells);
-  for (size_t k = 0; k < cells; ++k) {
-    unsigned cell = 0;
-    size_t rest = k;
-    for (int j = 0; j < coords; ++j, rest /= static_cast<size_t>(levels)) {
-      cell |= static_cast<unsigned>(rest % static_cast<size_t>(levels))
-              << (format.point_bits() * j);
+  find_nearest();
+  find_runs();
+  view_.coords = format.point_coords;
+  view_.top = format.top;
+  const int mask = (1 << format.point_bits()) - 1;
+  for (size_t i = 0; i < view_.level.size(); ++i) {
+    const int number = std::min(static_cast<int>(i) & mask, format.top);
+    view_.level[i] = static_cast<float>(format.level[static_cast<size_t>(number)]);
+  }
+  view_.delta = format.has_delta() ? 2 : 0;
+  view_.both_deltas = format.state == OctetState::delta;
+}
+
+void Lattice::find_nearest() {
+  const int levels = format_.top + 1;
+  int cells = 1;
+  for (int j = 0; j < format_.point_coords; ++j) cells *= levels;
+  for (int k = 0; k < cells; ++k) {
+    int cell = 0;
+    for (int j = 0, rest = k; j < format_.point_coords; ++j, rest /= levels) {
+      cell |= rest % levels << (format_.point_bits() * j);
     }
     int least = std::numeric_limits<int>::max();
-    for (size_t i = 0; i < format.points.size() && least > 0; ++i) {
-      const int d = distance(format, static_cast<uint16_t>(cell), format.points[i]);
+    size_t best = 0;
+    for (size_t i = 0; i < format_.points.size() && least > 0; ++i) {
+      const int d = distance(format_, static_cast<uint16_t>(cell), format_.points[i]);
       if (d < least) {
         least = d;
-        nearest_[k] = static_cast<uint16_t>(i);
+        best = i;
       }
     }
+    nearest_.push_back(static_cast<uint16_t>(best));
+    nearest_point_.push_back(format_.points[best]);
   }
+  nearest_point_.push_back(0);  // lookup_u16
+  view_.nearest = nearest_point_.data();
+}
+
+void Lattice::find_runs() {
+  const int half_bits = format_.point_bits() * format_.point_coords / 2;
+  const auto high_of = [&](size_t i) { return format_.points[i] >> half_bits; };
+  const size_t count = format_.points.size();
+  for (size_t i = 0; i < count; ++i) {
+    for (int j = 0; j < format_.point_coords; ++j) {
+      const int number = level_number(format_, format_.points[i], j);
+      levels_.push_back(format_.level[static_cast<size_t>(number)]);
+    }
+    if (i == 0 || high_of(i) != high_of(i - 1)) {
+      while (low_.size() % kLaneCount != 0) low_.push_back(low_.back());
+      high_.push_back(static_cast<uint8_t>(high_of(i)));
+      begin_.push_back(static_cast<uint16_t>(low_.size()));
+      first_.push_back(static_cast<uint16_t>(i));
+    }
+    low_.push_back(static_cast<uint8_t>(format_.points[i] & ((1 << half_bits) - 1)));
+  }
+  while (low_.size() % kLaneCount != 0) low_.push_back(low_.back());
+  view_.runs = static_cast<int>(high_.size());
+  first_.push_back(static_cast<uint16_t>(count));
+  while (high_.size() % kLaneCount != 0) high_.push_back(high_.back());
+  view_.levels = levels_.data();
+  view_.high = high_.data();
+  view_.begin = begin_.data();
+  view_.first = first_.data();
+  view_.low = low_.data();
 }
 
 int Lattice::key(uint16_t cell) const {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "codec/codec.h"
+#include "codec/lattice_view.h"
 #include "codec/scalar_code.h"
 
 namespace karat::codec {
@@ -55,8 +56,11 @@ struct OctetChoice {
 class Lattice {
  public:
   explicit Lattice(const LatticeFormat& format);
+  Lattice(const Lattice&) = delete;
+  Lattice& operator=(const Lattice&) = delete;
 
   const LatticeFormat& format() const { return format_; }
+  const LatticeView& view() const { return view_; }
   uint16_t point(int index) const { return format_.points[static_cast<size_t>(index)]; }
   // The index of the point whose levels are nearest to those of `cell`, a point in or outside the
   // list; the lowest such index.
@@ -65,10 +69,19 @@ class Lattice {
  private:
   // Dense numbering of all cells: base 3 of the two-bit level numbers, the cell itself otherwise.
   int key(uint16_t cell) const;
+  void find_nearest();
+  void find_runs();
 
   LatticeFormat format_;
-  std::array<uint8_t, 256> base3_{};  // of four two-bit fields
-  std::vector<uint16_t> nearest_;
+  LatticeView view_;
+  std::array<uint8_t, 256> base3_{};     // of four two-bit fields
+  std::vector<uint16_t> nearest_;        // indices
+  std::vector<uint16_t> nearest_point_;  // and what the view reads
+  std::vector<int8_t> levels_;
+  std::vector<uint8_t> high_;
+  std::vector<uint16_t> begin_;
+  std::vector<uint16_t> first_;
+  std::vector<uint8_t> low_;
 };
 
 // The eight codes of an octet, and the inverse: codes that are points with a sound state.

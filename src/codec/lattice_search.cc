@@ -7,11 +7,12 @@
 
 #include "base/half.h"
 #include "codec/lanes.h"
+#include "codec/table.h"
 
 namespace karat::codec {
 namespace {
 
-constexpr int kFan = 16;
+constexpr size_t kFan = 16;
 // Trial steps: the largest is amax / top level times kFanFirst, each next one less by kFanRatio;
 // then kFan evenly spaced ones around the best.
 constexpr float kFanFirst = 1.15F;
@@ -27,10 +28,6 @@ struct Moments {
   float yl = 0;
   float ll = 0;
 };
-
-float level_of(const LatticeFormat& format, int number, int delta) {
-  return static_cast<float>(format.level[static_cast<size_t>(number)] - 2 * delta);
-}
 
 // The octet as the list sees it: magnitudes, with the one that takes the wrong sign negative.
 uint8_t to_magnitudes(OctetState state, const float* x, const float* w, float* y) {
@@ -54,62 +51,6 @@ uint8_t to_magnitudes(OctetState state, const float* x, const float* w, float* y
   return static_cast<uint8_t>(signs);
 }
 
-// The nearest point to point_coords values; returns its error.
-float nearest_point(const LatticeFormat& format, float step, int delta, const float* y,
-                    const float* w, uint16_t* index) {
-  float cost[8][8];
-  for (int j = 0; j < format.point_coords; ++j) {
-    for (int c = 0; c <= format.top; ++c) {
-      const float error = step * level_of(format, c, delta) - y[j];
-      cost[j][c] = w[j] * (error * error);
-    }
-  }
-  const int bits = format.point_bits();
-  const int mask = (1 << bits) - 1;
-  float best = std::numeric_limits<float>::infinity();
-  for (size_t i = 0; i < format.points.size(); ++i) {
-    const int point = format.points[i];
-    float error = 0;
-    for (int j = 0; j < format.point_coords; ++j) error += cost[j][point >> (bits * j) & mask];
-    if (error < best) {
-      best = error;
-      *index = static_cast<uint16_t>(i);
-    }
-  }
-  return best;
-}
-
-// As nearest_octet, for an octet as the list sees it.
-float best_points(const LatticeFormat& format, float step, int delta, const float* y,
-                  const float* w, OctetChoice* choice) {
-  float error = 0;
-  for (int j = 0; j < kOctet; j += format.point_coords) {
-    error += nearest_point(format, step, delta, y + j, w + j,
-                           &choice->index[static_cast<size_t>(j / format.point_coords)]);
-  }
-  choice->state = static_cast<uint8_t>(delta);
-  if (format.state != OctetState::delta || delta == 1) return error;
-  OctetChoice other;
-  const float other_error = best_points(format, step, 1, y, w, &other);
-  if (other_error < error) *choice = other;
-  return std::min(error, other_error);
-}
-
-Moments moments_of(const LatticeFormat& format, const OctetChoice& choice, int delta,
-                   const float* y, const float* w) {
-  Moments m;
-  OctetChoice unsigned_choice = choice;
-  unsigned_choice.state = static_cast<uint8_t>(format.has_delta() ? delta : 0);
-  Code codes[kOctet];
-  octet_codes(format, unsigned_choice, codes);
-  for (int j = 0; j < kOctet; ++j) {
-    const float level = static_cast<float>(codes[j]);
-    m.yl += w[j] * y[j] * level;
-    m.ll += w[j] * level * level;
-  }
-  return m;
-}
-
 float positive_half(float value) {
   return std::max(base::f16_to_f32(base::f32_to_f16(std::min(value, base::kF16Max))), 0x1p-24F);
 }
@@ -130,6 +71,7 @@ class LatticeSearch {
     int delta = 0;
     float gain = 0;
   };
+  using Steps = std::array<float, kFan>;
   struct State {
     float d = 0;
     std::array<int, kSubBlocksMax> scale{};
@@ -140,8 +82,7 @@ class LatticeSearch {
   const float* y(int s) const { return &y_[static_cast<size_t>(s * f_.sub_elems)]; }
   const float* w(int s) const { return w_ + s * f_.sub_elems; }
   float unit_of(int scale) const { return static_cast<float>(2 * scale + 1) * f_.unit; }
-  Moments coarse_moments(int s, float step, int delta) const;
-  void try_step(int s, float step, int delta, Fit* best) const;
+  void try_steps(int s, const Steps& steps, int delta, Fit* best) const;
   Fit fit_sub_block(int s) const;
   float round_sub_block(int s, float step, Moments* m) const;
   void round_all(State* state) const;
@@ -149,6 +90,7 @@ class LatticeSearch {
   double choose_scales(float d, State* state) const;
   bool choose_grid(State* state) const;
 
+  const CodecTable& table_ = table();
   const Lattice& lattice_;
   const LatticeFormat& f_;
   const float* w_;
@@ -157,46 +99,14 @@ class LatticeSearch {
   std::array<int, kSubBlocksMax> delta_{};
 };
 
-Moments LatticeSearch::coarse_moments(int s, float step, int delta) const {
-  const float low = static_cast<float>(f_.level[0]);
-  const float spacing = (static_cast<float>(f_.level[static_cast<size_t>(f_.top)]) - low) /
-                        static_cast<float>(f_.top);
-  Moments sum;
-  for (int o = 0; o < f_.sub_elems; o += kOctet) {
-    Moments best;
-    float least = std::numeric_limits<float>::infinity();
-    const int last = f_.state == OctetState::delta ? 1 : delta;
-    for (int trial = f_.state == OctetState::delta ? 0 : delta; trial <= last; ++trial) {
-      OctetChoice choice;
-      for (int p = 0; p < kOctet; p += f_.point_coords) {
-        unsigned cell = 0;
-        for (int j = 0; j < f_.point_coords; ++j) {
-          const float level = y(s)[o + p + j] / step + 2.0F * static_cast<float>(trial);
-          const float number =
-              std::clamp(round_even((level - low) / spacing), 0.0F, static_cast<float>(f_.top));
-          cell |= static_cast<unsigned>(number) << (f_.point_bits() * j);
-        }
-        choice.index[static_cast<size_t>(p / f_.point_coords)] =
-            lattice_.nearest(static_cast<uint16_t>(cell));
-      }
-      const Moments m = moments_of(f_, choice, trial, y(s) + o, w(s) + o);
-      const float error = step * (step * m.ll - 2 * m.yl);
-      if (error < least) {
-        least = error;
-        best = m;
-      }
-    }
-    sum.yl += best.yl;
-    sum.ll += best.ll;
+void LatticeSearch::try_steps(int s, const Steps& steps, int delta, Fit* best) const {
+  LatticeSums sums;
+  table_.lattice_sums(lattice_.view(), delta, y(s), w(s), f_.sub_elems, steps.data(), sums);
+  for (size_t k = 0; k < kFan; ++k) {
+    if (!(sums.yl[k] > 0)) continue;
+    const float step = sums.yl[k] / sums.ll[k];
+    if (sums.yl[k] * step > best->gain) *best = {step, delta, sums.yl[k] * step};
   }
-  return sum;
-}
-
-void LatticeSearch::try_step(int s, float step, int delta, Fit* best) const {
-  const Moments m = coarse_moments(s, step, delta);
-  if (!(m.yl > 0)) return;
-  const float gain = m.yl * (m.yl / m.ll);
-  if (gain > best->gain) *best = {m.yl / m.ll, delta, gain};
 }
 
 LatticeSearch::Fit LatticeSearch::fit_sub_block(int s) const {
@@ -204,32 +114,28 @@ LatticeSearch::Fit LatticeSearch::fit_sub_block(int s) const {
   for (int i = 0; i < f_.sub_elems; ++i) largest = std::max(largest, std::fabs(y(s)[i]));
   Fit best;
   if (largest == 0) return best;
-  const float top = static_cast<float>(f_.level[static_cast<size_t>(f_.top)]);
-  for (int delta = 0; delta <= (f_.state == OctetState::sub_block_delta ? 1 : 0); ++delta) {
-    float step = kFanFirst * largest / top;
-    for (int k = 0; k < kFan; ++k, step *= kFanRatio) try_step(s, step, delta, &best);
+  const int deltas = f_.state == OctetState::sub_block_delta ? 2 : 1;
+  Steps steps;
+  float step = kFanFirst * largest / lattice_.view().level[static_cast<size_t>(f_.top)];
+  for (float& each : steps) {
+    each = step;
+    step *= kFanRatio;
   }
-  const Fit coarse = best;
-  for (int delta = 0; delta <= (f_.state == OctetState::sub_block_delta ? 1 : 0); ++delta) {
-    for (int k = 0; k < kFan; ++k) {
-      const float factor = 1 + kFineStep * (static_cast<float>(k) - 7.5F);
-      try_step(s, coarse.step * factor, delta, &best);
-    }
+  for (int delta = 0; delta < deltas; ++delta) try_steps(s, steps, delta, &best);
+  const float middle = best.step;
+  for (size_t k = 0; k < kFan; ++k) {
+    steps[k] = middle * (1 + kFineStep * (static_cast<float>(k) - 7.5F));
   }
+  for (int delta = 0; delta < deltas; ++delta) try_steps(s, steps, delta, &best);
   return best;
 }
 
 float LatticeSearch::round_sub_block(int s, float step, Moments* m) const {
-  *m = {};
-  float error = 0;
-  for (int o = 0; o < f_.sub_elems; o += kOctet) {
-    OctetChoice choice;
-    error += best_points(f_, step, delta_[static_cast<size_t>(s)], y(s) + o, w(s) + o, &choice);
-    const Moments octet = moments_of(f_, choice, choice.state, y(s) + o, w(s) + o);
-    m->yl += octet.yl;
-    m->ll += octet.ll;
-  }
-  return error;
+  LatticeRounding rounding;
+  table_.lattice_round(lattice_.view(), delta_[static_cast<size_t>(s)], step, y(s), w(s),
+                       f_.sub_elems, rounding);
+  *m = {rounding.yl, rounding.ll};
+  return rounding.error;
 }
 
 void LatticeSearch::round_all(State* state) const {
@@ -279,7 +185,7 @@ bool LatticeSearch::choose_grid(State* state) const {
     return trial;
   };
   const float d_least = step_max / unit_of(f_.scale_max);
-  for (int k = -4; k < kFan - 4; ++k) {
+  for (int k = -4; k < 12; ++k) {
     const State trial = consider(positive_half(d_least * (1 + kTopStep * static_cast<float>(k))));
     double num = 0, den = 0;
     for (int s = 0; s < subs_; ++s) {
@@ -338,10 +244,10 @@ OctetChoice nearest_octet(const Lattice& lattice, float step, int delta, const f
   const LatticeFormat& format = lattice.format();
   float y[kOctet];
   const uint8_t signs = to_magnitudes(format.state, x, w, y);
-  OctetChoice choice;
-  best_points(format, step, format.state == OctetState::sub_block_delta ? delta : 0, y, w, &choice);
-  if (!format.has_delta()) choice.state = signs;
-  return choice;
+  LatticeRounding rounding;
+  table().lattice_round(lattice.view(), format.state == OctetState::sub_block_delta ? delta : 0,
+                        step, y, w, kOctet, rounding);
+  return {rounding.index[0], format.has_delta() ? rounding.kind[0] : signs};
 }
 
 Grid search_lattice(const Lattice& lattice, const float* x, const float* w) {

@@ -10,6 +10,7 @@
 
 #include "base/rng.h"
 #include "codec/distortion.h"
+#include "codec/table.h"
 
 namespace karat::codec {
 namespace {
@@ -139,6 +140,83 @@ TEST(LatticeSearch, NeighbouringBlockScalesAreNotBetter) {
       for (float& step : other.step) step *= factor;
       EXPECT_LE(ours, error_under(other)) << codec.info().name << " " << factor;
     }
+  }
+}
+
+std::vector<float> everything(const CodecTable& t, const LatticeView& view, const float* y,
+                              const float* w, int n, const float* steps, int kind) {
+  LatticeSums sums;
+  t.lattice_sums(view, kind, y, w, n, steps, sums);
+  LatticeRounding rounding;
+  t.lattice_round(view, kind, steps[3], y, w, n, rounding);
+  std::vector<float> all = {rounding.yl, rounding.ll, rounding.error};
+  all.insert(all.end(), sums.yl.begin(), sums.yl.end());
+  all.insert(all.end(), sums.ll.begin(), sums.ll.end());
+  for (size_t o = 0; o < static_cast<size_t>(n / kOctet); ++o) {
+    for (const unsigned part : {unsigned{rounding.index[o][0]}, unsigned{rounding.index[o][1]},
+                                unsigned{rounding.kind[o]}}) {
+      all.push_back(static_cast<float>(part));
+    }
+  }
+  return all;
+}
+
+TEST(LatticeSearch, EveryInstructionSetComputesTheSameBits) {
+  for (const DType type : kTypes) {
+    const LatticeView& view = lattice_of(type).view();
+    const float top = view.level[static_cast<size_t>(view.top)];
+    for (uint64_t trial = 0; trial < 50; ++trial) {
+      const int n = trial % 3 == 0 ? 8 : trial % 3 == 1 ? 16 : 32;
+      const std::vector<float> y = random_values(static_cast<size_t>(n), trial);
+      const std::vector<float> w = random_weights(static_cast<size_t>(n), trial);
+      std::array<float, 16> steps;
+      for (size_t k = 0; k < steps.size(); ++k) {
+        steps[k] = (0.2F + 0.2F * static_cast<float>(k)) / top;
+      }
+      for (const int kind : {0, 1}) {
+        const auto want = everything(table_for(simd::Isa::scalar), view, y.data(), w.data(), n,
+                                     steps.data(), kind);
+        for (const simd::Isa isa : simd::supported()) {
+          EXPECT_EQ(everything(table_for(isa), view, y.data(), w.data(), n, steps.data(), kind),
+                    want)
+              << simd::name_of(isa) << " " << tensor::info(type).name;
+        }
+      }
+    }
+  }
+}
+
+// The moments and the error of a rounding are those of the levels that its indices name.
+TEST(LatticeSearch, SumsOfARounding) {
+  for (const DType type : kTypes) {
+    const Lattice& lattice = lattice_of(type);
+    const std::vector<float> y = random_values(32, 21);
+    const std::vector<float> w = random_weights(32, 22);
+    const float step = 0.7F / lattice.view().level[static_cast<size_t>(lattice.view().top)];
+    LatticeRounding rounding;
+    table().lattice_round(lattice.view(), 1, step, y.data(), w.data(), 32, rounding);
+    double yl = 0, ll = 0, error = 0, magnitude = 0;
+    for (size_t o = 0; o < 4; ++o) {
+      Octet codes;
+      const uint8_t delta = lattice.format().has_delta() ? rounding.kind[o] : uint8_t{0};
+      octet_codes(lattice.format(), {rounding.index[o], delta}, codes.data());
+      for (size_t j = 0; j < codes.size(); ++j) {
+        const double weight = static_cast<double>(w[8 * o + j]);
+        const double value = static_cast<double>(y[8 * o + j]);
+        const double difference = value - static_cast<double>(step) * codes[j];
+        yl += weight * value * codes[j];
+        ll += weight * codes[j] * codes[j];
+        error += weight * difference * difference;
+        magnitude += std::fabs(weight * value * codes[j]);
+      }
+    }
+    // A term is rounded three times, and added to four others and through the tree; a difference
+    // loses up to two roundings of the value itself.
+    const double bound = 12 * 0x1p-24;
+    EXPECT_NEAR(static_cast<double>(rounding.yl), yl, bound * magnitude);
+    EXPECT_NEAR(static_cast<double>(rounding.ll), ll, bound * ll);
+    EXPECT_NEAR(static_cast<double>(rounding.error), error,
+                bound * (error + static_cast<double>(step) * (2 * magnitude)));
   }
 }
 

@@ -11,6 +11,9 @@ namespace karat::codec {
 
 struct Codebook;
 struct LevelSums;
+struct LatticeRounding;
+struct LatticeSums;
+struct LatticeView;
 
 struct CodecTable {
   // Index of the first of n values that is NaN or greater than range_max in magnitude; n if none.
@@ -18,6 +21,13 @@ struct CodecTable {
   // See codebook.h: x and w have n entries, steps sixteen.
   void (*level_sums)(const Codebook& book, const float* x, const float* w, int n,
                      const float* steps, LevelSums& out) noexcept;
+  // See lattice_view.h. For sixteen steps, n elements (whole octets) rounded level by level, then
+  // to the points nearest to those levels. kind is that of all octets, or of no meaning.
+  void (*lattice_sums)(const LatticeView& view, int kind, const float* y, const float* w, int n,
+                       const float* steps, LatticeSums& out) noexcept;
+  // n elements, up to four octets, rounded to the points of least weighted squared error.
+  void (*lattice_round)(const LatticeView& view, int kind, float step, const float* y,
+                        const float* w, int n, LatticeRounding& out) noexcept;
 };
 
 const CodecTable& table_for(simd::Isa isa);

@@ -136,6 +136,12 @@ ISA_INLINE __m256 lookup16_half(F16x table, __m256i index) {
 ISA_INLINE F16x lookup16(F16x table, I16x index) {
   return {lookup16_half(table, index.lo), lookup16_half(table, index.hi)};
 }
+ISA_INLINE I16x lookup_u16(const uint16_t* table, I16x index) {
+  const auto* words = reinterpret_cast<const int*>(table);
+  const __m256i low_half = _mm256_set1_epi32(0xffff);
+  return {_mm256_and_si256(_mm256_i32gather_epi32(words, index.lo, 2), low_half),
+          _mm256_and_si256(_mm256_i32gather_epi32(words, index.hi, 2), low_half)};
+}
 ISA_INLINE I16x add(I16x a, I16x b) {
   return {_mm256_add_epi32(a.lo, b.lo), _mm256_add_epi32(a.hi, b.hi)};
 }

@@ -80,6 +80,9 @@ ISA_INLINE I16x to_int(F16x a) { return {_mm512_cvtps_epi32(a.v)}; }
 ISA_INLINE F16x lookup16(F16x table, I16x index) {
   return {_mm512_permutexvar_ps(index.v, table.v)};
 }
+ISA_INLINE I16x lookup_u16(const uint16_t* table, I16x index) {
+  return {_mm512_and_si512(_mm512_i32gather_epi32(index.v, table, 2), _mm512_set1_epi32(0xffff))};
+}
 ISA_INLINE I16x add(I16x a, I16x b) { return {_mm512_add_epi32(a.v, b.v)}; }
 ISA_INLINE I16x sub(I16x a, I16x b) { return {_mm512_sub_epi32(a.v, b.v)}; }
 ISA_INLINE I16x bit_and(I16x a, I16x b) { return {_mm512_and_si512(a.v, b.v)}; }

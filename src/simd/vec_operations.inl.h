@@ -35,7 +35,7 @@ int64_t run_operations(const float* a, const float* b, const float* c, const uin
                            select(less(x, y), x, y),
                            to_float(i),
                            from_bits(i),
-                           lookup16(x, bit_and(i, splat_i(15))),
+                           lookup16(x, i),
                            load_bf16(words),
                            load_bf16_n(words, n),
                            load_f16(words),
@@ -44,7 +44,9 @@ int64_t run_operations(const float* a, const float* b, const float* c, const uin
   }
   for (const I16x value :
        {bits(x), to_int(x), i, j, add(i, j), sub(i, j), bit_and(i, j), bit_or(i, j),
-        shift_left(j, 5), shift_right(j, 5), select(less(x, y), i, j), splat_i(words[0])}) {
+        shift_left(j, 5), shift_right(j, 5),
+        lookup_u16(reinterpret_cast<const uint16_t*>(words), bit_and(i, splat_i(15))),
+        select(less(x, y), i, j), splat_i(words[0])}) {
     out = put(out, value);
   }
   for (const M16x value : {less(x, y), is_nan(x), first(n)}) {

@@ -136,9 +136,13 @@ ISA_INLINE F16x to_float(I16x a) {
 ISA_INLINE I16x to_int(F16x a) {
   return make_i([&](int l) { return static_cast<int32_t>(std::nearbyint(a.lane[l])); });
 }
-// Lane l is table[index[l]], index in [0, 16).
+// Lane l is table[index[l] modulo 16].
 ISA_INLINE F16x lookup16(F16x table, I16x index) {
-  return make_f([&](int l) { return table.lane[index.lane[l]]; });
+  return make_f([&](int l) { return table.lane[index.lane[l] & 15]; });
+}
+// Lane l is table[index[l]]; one element after the last may be read.
+ISA_INLINE I16x lookup_u16(const uint16_t* table, I16x index) {
+  return make_i([&](int l) { return static_cast<int32_t>(table[index.lane[l]]); });
 }
 ISA_INLINE I16x add(I16x a, I16x b) {
   return make_i([&](int l) {
