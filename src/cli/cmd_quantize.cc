@@ -70,10 +70,13 @@ class Quantize : public Command {
     const tensor::Importance* weights = importance ? &*importance : nullptr;
     const recipe::QuantizePlan plan =
         recipe::plan_quantize(*opened.source, opened.config, preset, mixture_options(), weights);
+    const auto obstacle = recipe::obstacle(*opened.source, plan, false);
     if (dry_run_) {
+      if (obstacle) base::warn("%s", obstacle->what());
       print_plan(common, plan, file_bytes(opened, plan, weights));
       return;
     }
+    if (obstacle) throw *obstacle;
     base::check_output(out_, {.force = common.force,
                               .bytes_needed = file_bytes(opened, plan, weights),
                               .inputs = inputs});
@@ -103,6 +106,7 @@ class Quantize : public Command {
  private:
   recipe::MixtureOptions mixture_options() const {
     recipe::MixtureOptions options;
+    options.imatrix = !imatrix_.empty();
     for (const std::string& rule : rules_) options.rules.push_back(recipe::parse_type_rule(rule));
     if (!output_type_.empty())
       options.output_type = type_named("--output-tensor-type", output_type_);

@@ -1,13 +1,15 @@
 #include "recipe/mixture.h"
 
 #include <algorithm>
-#include <array>
 #include <cctype>
-#include <map>
+#include <sstream>
+#include <string_view>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/text.h"
 #include "model/names.h"
+#include "recipe/mixture_rules.h"
 
 namespace karat::recipe {
 
@@ -16,21 +18,6 @@ using base::fail;
 using tensor::DType;
 
 namespace {
-
-constexpr std::array kPresets = {
-    Preset{"F32", 0, DType::f32},      Preset{"F16", 1, DType::f16},
-    Preset{"Q8_0", 7, DType::q8_0},    Preset{"Q4_K_S", 14, DType::q4_k},
-    Preset{"Q4_K_M", 15, DType::q4_k}, Preset{"Q5_K_S", 16, DType::q5_k},
-    Preset{"Q5_K_M", 17, DType::q5_k}, Preset{"Q6_K", 18, DType::q6_k},
-    Preset{"BF16", 32, DType::bf16},
-};
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  std::transform(out.begin(), out.end(), out.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return out;
-}
 
 bool contains(std::string_view text, std::string_view part) {
   return text.find(part) != std::string_view::npos;
@@ -43,76 +30,52 @@ bool eligible(const tensor::TensorInfo& tensor) {
          !contains(tensor.name, "ssm_conv1d");
 }
 
-// What a tensor is to the rules; the first match in this order decides.
-enum class Category { output, token_embd, value_like, key, attention_output, down, other };
-
-Category category_of(std::string_view name) {
-  if (name == model::kOutput) return Category::output;
-  if (name == model::kTokenEmbd) return Category::token_embd;
-  // DeltaNet's fused attn_qkv counts as a value projection.
-  if (contains(name, "attn_qkv.weight") || contains(name, "attn_v.weight")) {
-    return Category::value_like;
-  }
-  if (contains(name, "attn_k.weight")) return Category::key;
-  if (contains(name, "attn_output.weight")) return Category::attention_output;
-  if (contains(name, "ffn_down")) return Category::down;
-  return Category::other;
-}
-
-// llama.cpp's use_more_bits: the first and last eighth of the layers and every third between.
-bool more_bits(int64_t i, int64_t n) { return i < n / 8 || i >= 7 * n / 8 || (i - n / 8) % 3 == 2; }
-
+// What llama-quantize keeps count of while it goes through the tensors.
 struct Counters {
-  int64_t blocks = 0;  // block_count, MTP included
-  int64_t values = 0;  // value-like tensors in the file
+  uint32_t model_facts = 0;  // those that are true of every tensor
+  int64_t blocks = 0;        // block_count, MTP included
+  int64_t values = 0;        // value tensors in the file
   int64_t value_index = 0;
-  bool has_output = false;
-  bool eight_experts = false;
+  int64_t downs = 0;
+  bool tied = false;  // no output.weight: the embedding is the output
 };
 
-bool is_medium(std::string_view preset) { return preset == "Q4_K_M" || preset == "Q5_K_M"; }
-
-// The preset's type for an eligible tensor (llama_tensor_get_type, the branches of these presets).
-DType preset_type(const Preset& preset, const tensor::TensorInfo& tensor, Counters& counters) {
-  const Category category = category_of(tensor.name);
-  const int64_t layer = model::layer_of(tensor.name);
-  const bool is_output =
-      category == Category::output || (category == Category::token_embd && !counters.has_output);
-  if (is_output) {
-    if (tensor.shape.cols() % tensor::info(preset.base).block_elems != 0) return DType::q8_0;
-    return preset.base == DType::q8_0 ? DType::q8_0 : DType::q6_k;
+Counters counters_of(const tensor::TensorSource& source, const model::Config& config,
+                     const MixtureOptions& options) {
+  Counters counters;
+  counters.blocks = config.blocks();
+  counters.tied = source.find(model::kOutput) == nullptr;
+  for (const tensor::TensorInfo& tensor : source.tensors()) {
+    if (category_of(tensor.name) == Category::value) ++counters.values;
   }
-  if (category == Category::value_like) {
-    const int64_t i = counters.value_index++;
-    if (counters.eight_experts) return DType::q8_0;
-    if (is_medium(preset.name) && more_bits(i, counters.values)) return DType::q6_k;
-    if (preset.name == "Q4_K_S" && i < 4) return DType::q5_k;
-  }
-  if (category == Category::key && counters.eight_experts) return DType::q8_0;
-  if (category == Category::attention_output && counters.eight_experts &&
-      preset.base == DType::q4_k) {
-    return DType::q5_k;
-  }
-  if (category == Category::down) {
-    if (is_medium(preset.name) && more_bits(layer, counters.blocks)) return DType::q6_k;
-    if (preset.name == "Q4_K_S" && layer < counters.blocks / 8) return DType::q5_k;
-  }
-  return preset.base;
+  const bool four_queries = config.kv_heads > 0 && config.heads / config.kv_heads >= 4;
+  counters.model_facts = (config.experts == 8 ? kEightExperts : kOtherExperts) |
+                         (options.imatrix ? kImatrix : kNoImatrix);
+  if (four_queries) counters.model_facts |= kFourQueriesPerKey;
+  if (four_queries || config.experts >= 4) counters.model_facts |= kFourQueriesOrExperts;
+  return counters;
 }
 
-// FORMATS.md section 4.4: a type whose blocks do not fill the rows gives way to one that does.
-DType fitting_type(DType type, int64_t cols) {
-  if (cols % tensor::info(type).block_elems == 0) return type;
-  DType next = DType::f16;
-  if (type == DType::q4_k) next = DType::q5_0;
-  if (type == DType::q5_k) next = DType::q5_1;
-  if (type == DType::q6_k) next = DType::q8_0;
-  return cols % tensor::info(next).block_elems == 0 ? next : DType::f16;
+// The mixture's type for an eligible tensor; moves the counters on.
+DType preset_type(const Preset& preset, const tensor::TensorInfo& tensor, Category category,
+                  Counters& counters) {
+  if (category == Category::token_embd && counters.tied) category = Category::output;
+  uint32_t facts = counters.model_facts;
+  if (category == Category::value) {
+    facts |= position_facts(counters.value_index++, counters.values);
+  } else {
+    facts |= position_facts(model::layer_of(tensor.name), counters.blocks);
+  }
+  if (category == Category::down && counters.downs++ < counters.blocks / 8) facts |= kFirstDowns;
+  if (ggml_dims(tensor.shape) >= 3) facts |= kExpertStack;
+  if (tensor.shape.cols() % tensor::info(preset.base).block_elems != 0) facts |= kOddRows;
+  return ruled_type(preset.ftype, category, facts).value_or(preset.base);
 }
 
-std::vector<size_t> write_order(const tensor::TensorSource& source) {
+std::vector<size_t> write_order(const tensor::TensorSource& source, bool keep) {
   std::vector<size_t> order(source.tensors().size());
   for (size_t i = 0; i < order.size(); ++i) order[i] = i;
+  if (keep) return order;
   std::sort(order.begin(), order.end(), [&](size_t a, size_t b) {
     const std::string &x = source.tensors()[a].name, &y = source.tensors()[b].name;
     const int64_t p = model::layer_of(x), q = model::layer_of(y);
@@ -154,81 +117,127 @@ class Rules {
   std::vector<bool> matched_, used_;
 };
 
-TypeDecision decide(const tensor::TensorInfo& tensor, size_t index, const Preset& preset,
-                    const MixtureOptions& options, Rules& rules, Counters& counters) {
-  if (!eligible(tensor)) return {index, tensor.dtype, "kept"};
-  const bool quantizes = tensor::info(preset.base).quantized();
-  const Category category = category_of(tensor.name);
-  if (category == Category::output && options.output_type) {
-    return {index, *options.output_type, "--output-tensor-type"};
+// What decides is shared by all tensors of a file.
+class Decider {
+ public:
+  Decider(const tensor::TensorSource& source, const model::Config& config, const Preset& preset,
+          const MixtureOptions& options)
+      : source_(source),
+        preset_(preset),
+        options_(options),
+        counters_(counters_of(source, config, options)),
+        rules_(options.rules) {}
+
+  TypeDecision decide(size_t index) {
+    const tensor::TensorInfo& tensor = source_.tensors()[index];
+    const Category category = category_of(tensor.name);
+    const bool left = preset_.copies || !eligible(tensor) ||
+                      (options_.leave_output && category == Category::output);
+    if (left) return {index, tensor.dtype, "kept", false};
+    TypeDecision decision = choose(tensor, category);
+    decision.tensor = index;
+    decision.requires_imatrix = requires_imatrix(category, decision.type, preset_.ftype);
+    return decision;
   }
-  if (category == Category::token_embd && options.token_embedding_type) {
-    return {index, *options.token_embedding_type, "--token-embedding-type"};
+
+  void require_rules_used() const { rules_.require_all_used(); }
+
+ private:
+  TypeDecision choose(const tensor::TensorInfo& tensor, Category category) {
+    if (category == Category::output && options_.output_type) {
+      return given(tensor, *options_.output_type, "--output-tensor-type");
+    }
+    if (category == Category::token_embd && options_.token_embedding_type) {
+      return given(tensor, *options_.token_embedding_type, "--token-embedding-type");
+    }
+    if (!preset_.quantizes()) return {0, preset_.base, "base", false};
+    const TypeDecision chosen = choose_quantized(tensor, category);
+    const auto fitting = fitting_type(chosen.type, tensor.shape.cols());
+    if (!fitting) {
+      throw fail(ErrorKind::unsupported,
+                 "%s: its rows of %lld elements do not fill %s blocks of %d; choose another TYPE, "
+                 "or a type for it with --tensor-type",
+                 source_.place_of(tensor).c_str(), static_cast<long long>(tensor.shape.cols()),
+                 std::string(tensor::info(chosen.type).name).c_str(),
+                 tensor::info(chosen.type).block_elems);
+    }
+    return {0, *fitting, *fitting == chosen.type ? chosen.decided_by : "fallback", false};
   }
-  if (!quantizes) return {index, preset.base, "base"};
-  DType type = preset.base;
-  const char* decided_by = "base";
-  if (const TypeRule* rule = rules.decide(tensor.name)) {
-    // The value-like counter stands still here, as in llama-quantize.
-    type = rule->type, decided_by = "--tensor-type";
-  } else if (!options.pure) {
-    type = preset_type(preset, tensor, counters);
-    decided_by = type == preset.base ? "base" : "preset";
+
+  TypeDecision choose_quantized(const tensor::TensorInfo& tensor, Category category) {
+    // The counters stand still for a tensor that a rule decides, as in llama-quantize.
+    if (const TypeRule* rule = rules_.decide(tensor.name)) {
+      return {0, rule->type, "--tensor-type", false};
+    }
+    if (options_.pure) return {0, preset_.base, "base", false};
+    const DType type = preset_type(preset_, tensor, category, counters_);
+    if (category == Category::token_embd && counters_.tied && options_.output_type) {
+      return {0, *options_.output_type, "--output-tensor-type", false};
+    }
+    return {0, type, type == preset_.base ? "base" : "preset", false};
   }
-  const DType fitting = fitting_type(type, tensor.shape.cols());
-  return {index, fitting, fitting == type ? decided_by : "fallback"};
-}
+
+  TypeDecision given(const tensor::TensorInfo& tensor, DType type, const char* option) const {
+    if (tensor.shape.cols() % tensor::info(type).block_elems != 0) {
+      throw fail(ErrorKind::usage, "%s %s: the rows of '%s' have %lld elements, its blocks %d",
+                 option, std::string(tensor::info(type).name).c_str(),
+                 base::printable(tensor.name).c_str(), static_cast<long long>(tensor.shape.cols()),
+                 tensor::info(type).block_elems);
+    }
+    return {0, type, option, false};
+  }
+
+  const tensor::TensorSource& source_;
+  const Preset& preset_;
+  const MixtureOptions& options_;
+  Counters counters_;
+  Rules rules_;
+};
 
 }  // namespace
 
-std::vector<Preset> presets() { return {kPresets.begin(), kPresets.end()}; }
-
-const Preset& preset_named(std::string_view name) {
-  std::vector<std::string> names;
-  for (const Preset& preset : kPresets) {
-    if (lower(preset.name) == lower(name)) return preset;
-    names.emplace_back(preset.name);
-  }
-  std::string list;
-  for (const std::string& known : names) list += (list.empty() ? "" : " ") + known;
-  throw fail(ErrorKind::usage, "unknown type '%s'; the types are %s", base::printable(name).c_str(),
-             list.c_str());
-}
-
-TypeRule parse_type_rule(const std::string& text) {
+TypeRule parse_type_rule(const std::string& text, const std::string& origin) {
+  const std::string shown = base::printable(text);
   const size_t equals = text.rfind('=');
   if (equals == std::string::npos || equals == 0) {
-    throw fail(ErrorKind::usage, "--tensor-type '%s': REGEX=TYPE is expected",
-               base::printable(text).c_str());
+    throw fail(ErrorKind::usage, "%s '%s': REGEX=TYPE is expected", origin.c_str(), shown.c_str());
   }
   const std::optional<DType> type = tensor::dtype_from_name(text.substr(equals + 1));
   if (!type) {
-    throw fail(ErrorKind::usage, "--tensor-type '%s': unknown type '%s'",
-               base::printable(text).c_str(), base::printable(text.substr(equals + 1)).c_str());
+    throw fail(ErrorKind::usage, "%s '%s': unknown type '%s'", origin.c_str(), shown.c_str(),
+               base::printable(text.substr(equals + 1)).c_str());
   }
-  return {base::Regex(lower(text.substr(0, equals))), *type};
+  std::string pattern = text.substr(0, equals);
+  std::transform(pattern.begin(), pattern.end(), pattern.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return {base::Regex(pattern), *type};
+}
+
+std::vector<TypeRule> read_type_rules(const std::string& path) {
+  std::istringstream words(base::read_file(path, uint64_t{1} << 24));
+  std::vector<TypeRule> rules;
+  for (std::string word; words >> word;) {
+    rules.push_back(parse_type_rule(word, base::printable(path) + ":"));
+  }
+  return rules;
 }
 
 std::vector<TypeDecision> decide_types(const tensor::TensorSource& source,
                                        const model::Config& config, const Preset& preset,
                                        const MixtureOptions& options) {
-  if (!options.rules.empty() && !tensor::info(preset.base).quantized()) {
+  if (!options.rules.empty() && !preset.quantizes()) {
     throw fail(ErrorKind::usage, "--tensor-type has no effect with %s; give a quantized type",
                std::string(preset.name).c_str());
   }
-  Counters counters;
-  counters.blocks = config.blocks();
-  counters.has_output = source.find(model::kOutput) != nullptr;
-  counters.eight_experts = config.experts == 8;
-  for (const tensor::TensorInfo& tensor : source.tensors()) {
-    if (category_of(tensor.name) == Category::value_like) ++counters.values;
+  if (options.leave_output && options.output_type) {
+    throw fail(ErrorKind::usage, "--leave-output-tensor and --output-tensor-type contradict");
   }
-  Rules rules(options.rules);
+  Decider decider(source, config, preset, options);
   std::vector<TypeDecision> decisions;
-  for (const size_t index : write_order(source)) {
-    decisions.push_back(decide(source.tensors()[index], index, preset, options, rules, counters));
+  for (const size_t index : write_order(source, options.keep_order)) {
+    decisions.push_back(decider.decide(index));
   }
-  rules.require_all_used();
+  decider.require_rules_used();
   return decisions;
 }
 

@@ -1,28 +1,19 @@
-// Which type each tensor gets: llama-quantize's presets ("ftypes") for this architecture, its
-// overrides, and its fallbacks (FORMATS.md section 4; llama.cpp, src/llama-quant.cpp).
+// Which type each tensor gets: llama-quantize's decisions for this architecture, its overrides, and
+// its fallbacks (FORMATS.md section 4; llama.cpp, src/llama-quant.cpp). No codec is asked: a type
+// that cannot be written yet is decided like any other.
 #pragma once
 
-#include <cstdint>
+#include <cstddef>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "base/regex.h"
 #include "model/config.h"
+#include "recipe/presets.h"
 #include "tensor/source.h"
 
 namespace karat::recipe {
-
-struct Preset {
-  std::string_view name;  // "Q4_K_M"
-  uint32_t file_type;     // general.file_type
-  tensor::DType base;     // the type of everything without a rule of its own
-};
-
-std::vector<Preset> presets();
-// By name in any case; Error{usage} listing the names if there is none.
-const Preset& preset_named(std::string_view name);
 
 // --tensor-type RE=TYPE: the first rule whose pattern is found in a tensor's name decides.
 struct TypeRule {
@@ -30,23 +21,31 @@ struct TypeRule {
   tensor::DType type;
 };
 // Parses "RE=TYPE" (split at the last '='); the pattern is lower-cased as llama-quantize does.
-TypeRule parse_type_rule(const std::string& text);
+// Error{usage} "ORIGIN 'TEXT': ...".
+TypeRule parse_type_rule(const std::string& text, const std::string& origin = "--tensor-type");
+// The rules of a file (--tensor-type-file), separated by white space. Error{usage} naming the file.
+std::vector<TypeRule> read_type_rules(const std::string& path);
 
 struct MixtureOptions {
-  std::optional<tensor::DType> output_type, token_embedding_type;
-  std::vector<TypeRule> rules;
-  bool pure = false;  // the base type everywhere, overrides excepted
+  std::optional<tensor::DType> output_type = {}, token_embedding_type = {};
+  std::vector<TypeRule> rules = {};
+  bool pure = false;          // the base type everywhere, overrides excepted
+  bool leave_output = false;  // output.weight keeps its type
+  bool imatrix = false;       // there are statistics: some presets decide otherwise then
+  bool keep_order = false;    // the source's order of tensors (--keep-split)
 };
 
 struct TypeDecision {
   size_t tensor;  // index into the source's tensors()
   tensor::DType type;
   const char* decided_by;  // "kept", "preset", "base", "--tensor-type", "fallback", ...
+  bool requires_imatrix;   // the type is useless for this tensor without statistics
 };
 
-// One decision per tensor, in the order llama-quantize writes (by block number, then name).
-// Error{usage} if a rule matches no tensor or is hidden by earlier rules, or if --tensor-type is
-// given with a preset that does not quantize.
+// One decision per tensor, in the order llama-quantize writes: by block number, then name. Errors:
+// {usage} if a rule matches no tensor or is hidden by earlier rules, if options contradict each
+// other, or if --tensor-type is given with a preset that does not quantize; {unsupported} naming a
+// tensor whose rows fill neither the type's blocks nor those of one that takes its place.
 std::vector<TypeDecision> decide_types(const tensor::TensorSource& source,
                                        const model::Config& config, const Preset& preset,
                                        const MixtureOptions& options);

@@ -7,6 +7,7 @@
 #include "codec/codec.h"
 #include "export/recode.h"
 #include "format/gguf_writer.h"
+#include "model/names.h"
 
 namespace karat::recipe {
 
@@ -23,6 +24,7 @@ void check_importance(const tensor::TensorSource& source, const tensor::Importan
   for (const auto& [name, entry] : importance.entries) {
     const tensor::TensorInfo* tensor = source.find(name);
     if (tensor == nullptr) continue;  // e.g. MTP statistics for a file without the block
+    if (name == model::kTokenEmbd) continue;
     const bool fits = entry.cols == tensor->shape.cols() && entry.mats == tensor->shape.experts();
     if (!fits) {
       throw fail(ErrorKind::bad_input,
@@ -56,20 +58,11 @@ TensorPlan plan_tensor(const tensor::TensorSource& source, const TypeDecision& d
   plan.out = {in.name, decision.type, in.shape};
   plan.from = in.dtype;
   plan.decided_by = decision.decided_by;
-  if (tensor::info(in.dtype).quantized() && in.dtype != decision.type) {
-    throw fail(ErrorKind::usage,
-               "%s is already %s; quantize from the BF16 original (rounding twice costs quality)",
-               source.place_of(in).c_str(), std::string(tensor::info(in.dtype).name).c_str());
-  }
-  if (in.dtype != decision.type && codec::find_codec(decision.type) == nullptr) {
-    throw fail(ErrorKind::unsupported,
-               "%s: %s (rows of %lld elements) cannot be written; choose Q8_0",
-               source.place_of(in).c_str(), std::string(tensor::info(decision.type).name).c_str(),
-               static_cast<long long>(in.shape.cols()));
-  }
+  plan.requires_imatrix = decision.requires_imatrix;
   if (importance != nullptr && tensor::info(decision.type).quantized()) {
     const auto entry = importance->entries.find(in.name);
-    plan.weighted = entry != importance->entries.end();
+    plan.weighted = entry != importance->entries.end() && entry->second.cols == in.shape.cols() &&
+                    entry->second.mats == in.shape.experts();
     if (plan.weighted) plan.cold_experts = cold_experts(entry->second);
   }
   return plan;
@@ -128,10 +121,45 @@ QuantizePlan plan_quantize(const tensor::TensorSource& source, const model::Conf
   return plan;
 }
 
+std::optional<base::Error> obstacle(const tensor::TensorSource& source, const QuantizePlan& plan,
+                                    bool allow_requantize) {
+  for (const TensorPlan& tensor : plan.tensors) {
+    const tensor::TensorInfo& in = source.tensors()[tensor.source_index];
+    if (in.dtype == tensor.out.dtype) continue;  // copied
+    const std::string place = source.place_of(in);
+    const std::string from(tensor::info(in.dtype).name), to(tensor::info(tensor.out.dtype).name);
+    if (tensor::info(in.dtype).quantized() && !allow_requantize) {
+      return fail(
+          ErrorKind::usage,
+          "%s is already %s; quantize from the BF16 original (rounding twice costs quality), "
+          "or give --allow-requantize",
+          place.c_str(), from.c_str());
+    }
+    if (tensor.requires_imatrix && !tensor.weighted) {
+      return fail(ErrorKind::usage,
+                  "%s: %s needs statistics of it and would be garbage without; give an --imatrix "
+                  "that has them (karat calibrate), or another type with --tensor-type",
+                  place.c_str(), to.c_str());
+    }
+    for (const DType type : {in.dtype, tensor.out.dtype}) {
+      if (codec::find_codec(type) != nullptr) continue;
+      return fail(ErrorKind::unsupported, "%s: %s cannot be %s; choose another type", place.c_str(),
+                  std::string(tensor::info(type).name).c_str(),
+                  type == in.dtype ? "read" : "written");
+    }
+  }
+  return std::nullopt;
+}
+
 format::Metadata quantized_metadata(format::Metadata input, const Preset& preset,
                                     const format::Metadata& extra) {
   input.set("general.quantization_version", uint32_t{2});
-  input.set("general.file_type", preset.file_type);
+  uint32_t file_type = static_cast<uint32_t>(preset.ftype);
+  if (preset.copies) {
+    file_type = static_cast<uint32_t>(
+        input.has("general.file_type") ? input.get_uint("general.file_type") : 0);
+  }
+  input.set("general.file_type", file_type);
   for (const format::Metadata::Entry& entry : extra.entries()) input.set(entry.key, entry.value);
   return input;
 }

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/error.h"
 #include "base/threads.h"
 #include "format/metadata.h"
 #include "recipe/mixture.h"
@@ -20,7 +21,8 @@ struct TensorPlan {
   tensor::TensorInfo out;   // name, new type, shape
   tensor::DType from = tensor::DType::f32;
   const char* decided_by = "";
-  bool weighted = false;     // an importance entry covers it
+  bool weighted = false;          // an importance entry covers it
+  bool requires_imatrix = false;  // useless without
   int64_t cold_experts = 0;  // experts without a row in the statistics (their weights: see run)
 };
 
@@ -33,13 +35,18 @@ struct QuantizePlan {
   double bits_per_weight() const;
 };
 
-// Decides types and checks everything that can be checked without reading weights. Errors: {usage}
-// as decide_types, and for a source that is already quantized; {unsupported} naming a tensor whose
-// type has no codec; {bad_input} if the importance is of another model (unknown names or other
-// widths).
+// Decides types, reads no weights. Errors: as decide_types, and {bad_input} if the importance is of
+// another model (unknown names or other widths). Entries of token_embd.weight with other widths
+// are ignored, as llama-quantize does.
 QuantizePlan plan_quantize(const tensor::TensorSource& source, const model::Config& config,
                            const Preset& preset, const MixtureOptions& options,
                            const tensor::Importance* importance);
+
+// Why the plan cannot be run, if it cannot: {usage} if a tensor is already quantized and not
+// `allow_requantize`, or if a type needs statistics and there are none for the tensor;
+// {unsupported} naming a tensor whose type has no codec. --dry-run only warns of it.
+std::optional<base::Error> obstacle(const tensor::TensorSource& source, const QuantizePlan& plan,
+                                    bool allow_requantize);
 
 // The metadata of the output: the input's, then general.quantization_version and general.file_type,
 // then `extra`, in the order llama-quantize writes them.

@@ -166,10 +166,30 @@ TEST(Quantize, F16RangeOffersBf16) {
   }
 }
 
-TEST(Quantize, RefusesWhatIsAlreadyQuantized) {
+std::string obstacle_to(const Model& m, const char* preset, const tensor::Importance* weights,
+                        bool allow_requantize = false) {
+  MixtureOptions options;
+  options.imatrix = weights != nullptr;
+  const auto plan = plan_quantize(m.source, m.config, preset_named(preset), options, weights);
+  const auto found = obstacle(m.source, plan, allow_requantize);
+  return found ? found->what() : "";
+}
+
+TEST(Quantize, WhatIsAlreadyQuantizedIsAnObstacle) {
   Model m;
+  EXPECT_EQ(obstacle_to(m, "Q8_0", nullptr), "");
   m.source.add("blk.0.attn_q.weight", DType::q4_k, {2, 256});
-  EXPECT_THROW(plan_quantize(m.source, m.config, preset_named("Q8_0"), {}, nullptr), base::Error);
+  EXPECT_NE(obstacle_to(m, "Q8_0", nullptr).find("already q4_K"), std::string::npos);
+  EXPECT_EQ(obstacle_to(m, "Q8_0", nullptr, true), "");
+}
+
+TEST(Quantize, TypesThatNeedStatisticsAreAnObstacleWithout) {
+  const Model m;
+  const auto weights = importance(false);
+  const std::string without = obstacle_to(m, "Q2_K_S", nullptr);
+  EXPECT_NE(without.find("blk.0.ffn_up_exps.weight"), std::string::npos) << without;
+  EXPECT_NE(without.find("--imatrix"), std::string::npos) << without;
+  EXPECT_EQ(obstacle_to(m, "Q2_K_S", &weights).find("statistics"), std::string::npos);
 }
 
 TEST(Quantize, MetadataOrderIsLlamaQuantizes) {

@@ -20,8 +20,14 @@ import numpy as np
 PACKAGE = "@node-llama-cpp/linux-x64@3.22.1"
 SKIPPED = 77  # the exit status that ctest reports as skipped
 
-FILE_TYPES = {"F32": 0, "F16": 1, "Q8_0": 7, "Q4_K_S": 14, "Q4_K_M": 15, "Q5_K_S": 16, "Q5_K_M": 17,
-              "Q6_K": 18, "BF16": 32}
+# llama_ftype, for everything that llama-quantize makes.
+FILE_TYPES = {
+    "F32": 0, "F16": 1, "Q4_0": 2, "Q4_1": 3, "Q8_0": 7, "Q5_0": 8, "Q5_1": 9, "Q2_K": 10,
+    "Q3_K_S": 11, "Q3_K_M": 12, "Q3_K_L": 13, "Q4_K_S": 14, "Q4_K_M": 15, "Q5_K_S": 16,
+    "Q5_K_M": 17, "Q6_K": 18, "IQ2_XXS": 19, "IQ2_XS": 20, "Q2_K_S": 21, "IQ3_XS": 22,
+    "IQ3_XXS": 23, "IQ1_S": 24, "IQ4_NL": 25, "IQ3_S": 26, "IQ3_M": 27, "IQ2_S": 28, "IQ2_M": 29,
+    "IQ4_XS": 30, "IQ1_M": 31, "BF16": 32, "TQ1_0": 36, "TQ2_0": 37, "MXFP4_MOE": 38, "Q1_0": 40,
+    "Q2_0": 41}
 
 # npm's words for "nobody answers", as opposed to a registry's "no".
 UNREACHABLE = re.compile(
@@ -141,11 +147,16 @@ class Stock:
     def last_words(self):
         return "".join(self.log[-12:])
 
-    def quantize(self, source, target, file_type, imatrix=None):
+    def quantize(self, source, target, file_type, imatrix=None, dry_run=False, pure=False,
+                 leave_output=False, allow_requantize=False, copy=False, keep_split=False):
         """llama-quantize; imatrix: {weight name: mean squares, [matrices *] columns floats}."""
         params = self.lib.llama_model_quantize_default_params()
         params.set(0, 0, 1)                          # nthread
         params.set(4, FILE_TYPES["Q8_0"], FILE_TYPES[file_type])
+        for offset, default, value in ((16, 0, allow_requantize), (17, 1, not leave_output),
+                                       (18, 0, copy), (19, 0, pure), (20, 0, keep_split),
+                                       (21, 0, dry_run)):
+            params.set(offset, default, int(value), 1)
         if imatrix:
             data = {name: np.ascontiguousarray(values, np.float32).ravel()
                     for name, values in imatrix.items()}
