@@ -40,8 +40,8 @@ class Quantize : public Command {
   void declare(Options& options) override {
     options.text("IN", "", in_, "HF folder or GGUF file (BF16, F16 or F32)").required = true;
     options.text("OUT", "", out_, "the GGUF file to write").required = true;
-    options.text("TYPE", "", type_, "Q4_K_M Q4_K_S Q5_K_M Q5_K_S Q6_K Q8_0 BF16 F16 F32").required =
-        true;
+    options.text("TYPE", "", type_, "Q4_K_M, or any other type of llama-quantize; COPY keeps all")
+        .required = true;
     options.integer("THREADS", "", threads_, "as -t", 1, 1024);
     options.text("--imatrix", "FILE", imatrix_, "importance statistics (karat calibrate)");
     options
@@ -51,6 +51,7 @@ class Quantize : public Command {
     options.text("--output-tensor-type", "TYPE", output_type_, "the type of output.weight");
     options.text("--token-embedding-type", "TYPE", embedding_type_,
                  "the type of token_embd.weight");
+    options.flag("--leave-output-tensor", leave_output_, "output.weight keeps its type");
     options.flag("--pure", pure_, "TYPE for every tensor, no mixture");
     options.flag("--dry-run", dry_run_, "print the table of tensors and totals, write nothing");
     options.flag("--no-receipt", no_receipt_, "leave the karat.* keys out of the file");
@@ -114,6 +115,7 @@ class Quantize : public Command {
       options.token_embedding_type = type_named("--token-embedding-type", embedding_type_);
     }
     options.pure = pure_;
+    options.leave_output = leave_output_;
     return options;
   }
 
@@ -163,6 +165,7 @@ class Quantize : public Command {
     if (!output_type_.empty()) receipt.options.set("output_tensor_type", output_type_);
     if (!embedding_type_.empty()) receipt.options.set("token_embedding_type", embedding_type_);
     if (pure_) receipt.options.set("pure", true);
+    if (leave_output_) receipt.options.set("leave_output_tensor", true);
     for (const recipe::TensorPlan& tensor : plan.tensors) {
       if (tensor.cold_experts == 0) continue;
       receipt.notes.emplace_back(tensor.out.name,
@@ -199,7 +202,7 @@ class Quantize : public Command {
   std::string in_, out_, type_, imatrix_, output_type_, embedding_type_;
   std::vector<std::string> rules_;
   int64_t threads_ = 0;
-  bool pure_ = false, dry_run_ = false, no_receipt_ = false;
+  bool pure_ = false, leave_output_ = false, dry_run_ = false, no_receipt_ = false;
 };
 
 }  // namespace

@@ -123,17 +123,17 @@ QuantizePlan plan_quantize(const tensor::TensorSource& source, const model::Conf
 
 std::optional<base::Error> obstacle(const tensor::TensorSource& source, const QuantizePlan& plan,
                                     bool allow_requantize) {
+  std::optional<base::Error> codec_missing;
   for (const TensorPlan& tensor : plan.tensors) {
     const tensor::TensorInfo& in = source.tensors()[tensor.source_index];
     if (in.dtype == tensor.out.dtype) continue;  // copied
     const std::string place = source.place_of(in);
     const std::string from(tensor::info(in.dtype).name), to(tensor::info(tensor.out.dtype).name);
     if (tensor::info(in.dtype).quantized() && !allow_requantize) {
-      return fail(
-          ErrorKind::usage,
-          "%s is already %s; quantize from the BF16 original (rounding twice costs quality), "
-          "or give --allow-requantize",
-          place.c_str(), from.c_str());
+      return fail(ErrorKind::usage,
+                  "%s is already %s; quantize from the BF16 original (rounding twice costs "
+                  "quality), or give --allow-requantize",
+                  place.c_str(), from.c_str());
     }
     if (tensor.requires_imatrix && !tensor.weighted) {
       return fail(ErrorKind::usage,
@@ -141,14 +141,14 @@ std::optional<base::Error> obstacle(const tensor::TensorSource& source, const Qu
                   "that has them (karat calibrate), or another type with --tensor-type",
                   place.c_str(), to.c_str());
     }
-    for (const DType type : {in.dtype, tensor.out.dtype}) {
-      if (codec::find_codec(type) != nullptr) continue;
-      return fail(ErrorKind::unsupported, "%s: %s cannot be %s; choose another type", place.c_str(),
-                  std::string(tensor::info(type).name).c_str(),
-                  type == in.dtype ? "read" : "written");
+    const bool unreadable = codec::find_codec(in.dtype) == nullptr;
+    if (!codec_missing && (unreadable || codec::find_codec(tensor.out.dtype) == nullptr)) {
+      codec_missing =
+          fail(ErrorKind::unsupported, "%s: %s cannot be %s; choose another type", place.c_str(),
+               (unreadable ? from : to).c_str(), unreadable ? "read" : "written");
     }
   }
-  return std::nullopt;
+  return codec_missing;
 }
 
 format::Metadata quantized_metadata(format::Metadata input, const Preset& preset,

@@ -86,7 +86,8 @@ class Shape:
         channels += inner
         return [("attn_qkv.weight", (self.hidden, channels), BF16),
                 ("attn_gate.weight", (self.hidden, inner), BF16),
-                ("ssm_conv1d.weight", (4, channels), F32), ("ssm_dt.bias", (self.value_heads,), F32),
+                ("ssm_conv1d.weight", (4, channels), F32),
+                ("ssm_dt.bias", (self.value_heads,), F32),
                 ("ssm_a", (self.value_heads,), F32),
                 ("ssm_beta.weight", (self.hidden, self.value_heads), BF16),
                 ("ssm_alpha.weight", (self.hidden, self.value_heads), BF16),
