@@ -4,6 +4,10 @@
 #include "codec/codebook.inl.h"
 #include "codec/lattice.inl.h"
 #include "codec/range.inl.h"
+#include "codec/search_lanes.inl.h"
+#include "codec/search_affine.inl.h"
+#include "codec/search_symmetric.inl.h"
+#include "codec/search_single.inl.h"
 // clang-format on
 
 constexpr CodecTable make_table() {
@@ -12,5 +16,9 @@ constexpr CodecTable make_table() {
       .level_sums = level_sums,
       .lattice_sums = lattice_sums,
       .lattice_round = lattice_round,
+      .search_affine = search_affine,
+      .search_symmetric = search_symmetric,
+      .search_single = search_single,
+      .search_single_affine = search_single_affine,
   };
 }

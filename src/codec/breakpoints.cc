@@ -7,7 +7,7 @@
 #include "base/error.h"
 #include "base/half.h"
 #include "codec/codec.h"
-#include "codec/lanes.h"
+#include "codec/scalar_code.h"
 
 namespace karat::codec {
 namespace {

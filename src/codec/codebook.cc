@@ -5,7 +5,7 @@
 #include <limits>
 
 #include "base/half.h"
-#include "codec/lanes.h"
+#include "codec/scalar_code.h"
 #include "codec/table.h"
 
 namespace karat::codec {

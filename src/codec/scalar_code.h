@@ -7,9 +7,11 @@
 #include <span>
 
 #include "codec/codec.h"
-#include "codec/lanes.h"
 
 namespace karat::codec {
+
+// Nearest integer, ties to even, for |value| < 2^22: adding 1.5 * 2^23 leaves no fraction bits.
+inline float round_even(float value) { return (value + 0x1.8p23F) - 0x1.8p23F; }
 
 // The code in [low, high] nearest to x under value = step * code - offset, ties to even. A step of
 // zero has one value; its code is 0.

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "codec/search.h"
 #include "simd/choice.h"
 
 namespace karat::codec {
@@ -28,6 +29,12 @@ struct CodecTable {
   // n elements, up to four octets, rounded to the points of least weighted squared error.
   void (*lattice_round)(const LatticeView& view, int kind, float step, const float* y,
                         const float* w, int n, LatticeRounding& out) noexcept;
+
+  // search.h's searches.
+  BlockChoice (*search_affine)(const BlockProblem&, int code_max, int integer_max) noexcept;
+  BlockChoice (*search_symmetric)(const BlockProblem&, int code_bound, int integer_bound) noexcept;
+  BlockChoice (*search_single)(const BlockProblem&, int code_bound) noexcept;
+  BlockChoice (*search_single_affine)(const BlockProblem&, int code_max) noexcept;
 };
 
 const CodecTable& table_for(simd::Isa isa);
