@@ -1,10 +1,10 @@
 // Everything that is vectorised, in order of use: included once per instruction set, after its
 // vocabulary, inside its namespace. Ends with the table.
 // clang-format off
+#include "codec/search_lanes.inl.h"
 #include "codec/codebook.inl.h"
 #include "codec/lattice.inl.h"
 #include "codec/range.inl.h"
-#include "codec/search_lanes.inl.h"
 #include "codec/search_affine.inl.h"
 #include "codec/search_symmetric.inl.h"
 #include "codec/search_single.inl.h"

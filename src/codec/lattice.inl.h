@@ -69,7 +69,6 @@ void lattice_sums(const LatticeView& view, int kind, const float* y, const float
   }
 }
 
-ISA_INLINE float least(F16x a) { return -largest(sub(splat(0), a)); }
 
 // The nearest of all points. Errors are looked up: four tables, each of two coordinates of two bits
 // or of one of three, two for the high half and two for the low one. A run whose high half with the
