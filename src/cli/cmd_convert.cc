@@ -1,9 +1,12 @@
 #include <chrono>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/text.h"
 #include "cli/command.h"
 #include "export/convert.h"
+#include "kernels/dispatch.h"
+#include "receipt/receipt.h"
 
 namespace karat::cli {
 
@@ -34,6 +37,7 @@ class Convert : public Command {
     options.text("--mmproj", "OUT", options_.vision_output, "write the vision tower to this file");
     options.bytes("--split-max-size", "SIZE", options_.shard_bytes_max,
                   "split the output into files of at most this size");
+    options.flag("--no-receipt", no_receipt_, "write no OUT.receipt.json");
   }
 
   void run(const Common& common) override {
@@ -49,7 +53,21 @@ class Convert : public Command {
     options_.memory_max = common.mem_limit;
     const auto begin = std::chrono::steady_clock::now();
     base::ThreadPool pool(common.thread_count());
+    std::vector<std::unique_ptr<base::OutputFile>> receipts;
+    if (!no_receipt_) {
+      for (const std::string* out : {&options_.output, &options_.vision_output}) {
+        if (!out->empty()) base::check_output(*out + ".receipt.json", {.force = true});
+      }
+      options_.before_commit = [&](const std::vector<std::string>& inputs,
+                                   const ConvertedFile& file,
+                                   const std::vector<std::string>& written) {
+        const std::chrono::duration<double> so_far = std::chrono::steady_clock::now() - begin;
+        receipts.push_back(receipt(inputs, file, written,
+                                   {so_far.count(), pool.size(), kernels::table().name}, pool));
+      };
+    }
     const auto files = exporting::convert_checkpoint(folder_, options_, pool);
+    for (const auto& file : receipts) file->commit();
     const double seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     if (common.json) {
@@ -68,6 +86,27 @@ class Convert : public Command {
     if (type_ == "bf16") return OutType::bf16;
     if (type_ == "q8_0") return OutType::q8_0;
     return OutType::automatic;
+  }
+
+  std::unique_ptr<base::OutputFile> receipt(const std::vector<std::string>& inputs,
+                                            const ConvertedFile& file,
+                                            const std::vector<std::string>& written,
+                                            const receipt::Circumstances& circumstances,
+                                            base::ThreadPool& pool) {
+    if (hashed_.empty()) hashed_ = receipt::hash_inputs(inputs, pool);
+    receipt::Receipt receipt;
+    receipt.verb = verb();
+    receipt.inputs = hashed_;
+    receipt.options.set("outtype", file.type);
+    if (no_mtp_) receipt.options.set("no_mtp", true);
+    if (mtp_only_) receipt.options.set("mtp_only", true);
+    if (fuse_) receipt.options.set("fuse_gate_up_exps", true);
+    for (const std::string& name : file.fallbacks) receipt.notes.emplace_back(name, "f16");
+    std::vector<receipt::Output> outputs;
+    for (size_t i = 0; i < written.size(); ++i) outputs.push_back({file.paths[i], written[i]});
+    const bool vision = file.paths.front() == options_.vision_output;
+    return receipt::receipt_file(vision ? options_.vision_output : options_.output, outputs,
+                                 receipt, circumstances);
   }
 
   static std::string paths(const std::vector<ConvertedFile>& files) {
@@ -112,7 +151,8 @@ class Convert : public Command {
 
   std::string folder_, type_ = "auto";
   exporting::ConvertOptions options_;
-  bool no_mtp_ = false, mtp_only_ = false, fuse_ = false;
+  bool no_mtp_ = false, mtp_only_ = false, fuse_ = false, no_receipt_ = false;
+  std::vector<receipt::Input> hashed_;  // the checkpoint's files, once for all receipts
 };
 
 }  // namespace

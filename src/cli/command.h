@@ -43,6 +43,7 @@ std::unique_ptr<Command> make_calibrate();
 std::unique_ptr<Command> make_quantize();
 std::unique_ptr<Command> make_eval();
 std::unique_ptr<Command> make_compare();
+std::unique_ptr<Command> make_verify();
 std::unique_ptr<Command> make_chat();
 std::unique_ptr<Command> make_tokenize();
 std::vector<std::unique_ptr<Command>> all_commands();

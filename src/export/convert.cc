@@ -197,6 +197,11 @@ std::vector<ConvertedFile> convert_checkpoint(const std::string& folder,
   require_distinct(jobs);
   std::vector<std::unique_ptr<format::GgufWriter>> writers;
   for (const Job& job : jobs) writers.push_back(write(job, pool));
+  if (options.before_commit) {
+    for (size_t i = 0; i < jobs.size(); ++i) {
+      options.before_commit(model.files, jobs[i].report, writers[i]->partial_paths());
+    }
+  }
   for (const auto& writer : writers) writer->commit();
   std::vector<ConvertedFile> reports;
   for (Job& job : jobs) reports.push_back(std::move(job.report));

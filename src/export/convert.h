@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,14 @@ namespace karat::exporting {
 enum class OutType { automatic, f32, f16, bf16, q8_0 };  // automatic: the checkpoint's own type
 enum class MtpPart { keep, drop, only };                 // only: a draft file without the trunk
 
+struct ConvertedFile {
+  std::vector<std::string> paths;  // several if split
+  uint64_t bytes = 0;              // of all of them
+  int64_t tensors = 0, params = 0;
+  std::string type;                    // "bf16", ...
+  std::vector<std::string> fallbacks;  // tensors that could not be Q8_0 and are F16
+};
+
 struct ConvertOptions {
   std::string output = {};         // the language model's file; "": not wanted
   std::string vision_output = {};  // the vision (mmproj) file; "": not wanted
@@ -22,14 +31,11 @@ struct ConvertOptions {
   uint64_t shard_bytes_max = 0;  // 0: one file
   bool force = false;            // overwrite existing files
   uint64_t memory_max = 0;       // refuse to hold more than this in buffers; 0: no limit
-};
-
-struct ConvertedFile {
-  std::vector<std::string> paths;  // several if split
-  uint64_t bytes = 0;              // of all of them
-  int64_t tensors = 0, params = 0;
-  std::string type;                    // "bf16", ...
-  std::vector<std::string> fallbacks;  // tensors that could not be Q8_0 and are F16
+  // Called for each file (set of shards) when nothing is left but renaming: with the checkpoint's
+  // files, and under which names the bytes of file.paths are now. If it throws, nothing is left.
+  std::function<void(const std::vector<std::string>& inputs, const ConvertedFile& file,
+                     const std::vector<std::string>& written)>
+      before_commit = {};
 };
 
 // Converts the checkpoint in `folder`. First everything is checked and laid out (configuration,

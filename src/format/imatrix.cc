@@ -30,11 +30,15 @@ constexpr const char* kStatsSchema = "imatrix.stats_schema";
 constexpr std::string_view kSums2 = ".in_sum2", kCounts = ".counts", kSums = ".in_sum",
                            kStats = ".stats";
 
-ImatrixLayout layout_of(const std::string& path) {
+std::vector<std::byte> head_of(const std::string& path) {
   const base::File file(path);
-  std::byte start[kSniffBytes];
-  const std::span<std::byte> head(start, std::min<uint64_t>(kSniffBytes, file.size()));
+  std::vector<std::byte> head(std::min<uint64_t>(kSniffBytes, file.size()));
   file.read_at(0, head);
+  return head;
+}
+
+ImatrixLayout layout_of(const std::string& path) {
+  const std::vector<std::byte> head = head_of(path);
   if (is_imatrix_dat(head)) return ImatrixLayout::dat;
   const std::string look = look_of(head);
   if (look == "a GGUF file") return ImatrixLayout::gguf;
@@ -242,6 +246,8 @@ void write_gguf(const std::string& path, const Importance& importance) {
 }
 
 }  // namespace
+
+bool is_imatrix_dat(const std::string& path) { return is_imatrix_dat(head_of(path)); }
 
 Importance read_imatrix(const std::string& path, uint32_t dat_chunk_size) {
   return layout_of(path) == ImatrixLayout::dat ? read_imatrix_dat(path, dat_chunk_size)

@@ -10,6 +10,9 @@ namespace karat::format {
 
 enum class ImatrixLayout { gguf, dat };
 
+// True for a file that begins like the old layout, whatever comes after. Errors as base::File's.
+bool is_imatrix_dat(const std::string& path);
+
 // Reads an importance file of either layout, told apart by their content. Tensors with other
 // suffixes than .in_sum2, .counts, .in_sum and .stats are ignored. Error{bad_input} for anything
 // else than such a file, with what it is (a text, a model) and what makes one; also for sums or

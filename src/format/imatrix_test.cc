@@ -150,6 +150,8 @@ TEST(Imatrix, LayoutsAreToldApartByTheirContent) {
   const Importance written = some_importance();
   write_imatrix(folder.path("x.gguf"), written, ImatrixLayout::dat);
   write_imatrix(folder.path("x.dat"), written, ImatrixLayout::gguf);
+  EXPECT_TRUE(is_imatrix_dat(folder.path("x.gguf")));
+  EXPECT_FALSE(is_imatrix_dat(folder.path("x.dat")));
   EXPECT_EQ(read_imatrix(folder.path("x.gguf"), 100).chunk_size, 100u);
   EXPECT_EQ(read_imatrix(folder.path("x.dat"), 100).chunk_size, 512u);
 }

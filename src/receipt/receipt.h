@@ -36,9 +36,26 @@ std::vector<Input> hash_inputs(const std::vector<std::string>& paths, base::Thre
 // karat.inputs ("sha256 bytes name" lines), karat.options (one-line JSON), karat.notes if any.
 std::vector<std::pair<std::string, std::string>> metadata_entries(const Receipt& receipt);
 
-// OUT.receipt.json, complete but for its name (the caller commits it): the receipt, the output's
-// bytes and SHA-256, seconds, threads, and the machine's name and instruction set. The output's
-// bytes are read from `written`, which may be a name that it has only until it is complete.
+// What a run cost, and on what machine.
+struct Circumstances {
+  double seconds = 0;
+  int threads = 1;
+  std::string instruction_set;
+};
+
+// A file that was written: the name it gets, and the one under which its bytes are now.
+struct Output {
+  std::string path, written;
+};
+
+// OUT.receipt.json, complete but for its name (the caller commits it): the receipt, bytes and
+// SHA-256 of the outputs, and what does not determine them: seconds, threads, peak memory of this
+// process, the machine's name, processor and instruction set, the compiler and the program's hash.
+std::unique_ptr<base::OutputFile> receipt_file(const std::string& out,
+                                               const std::vector<Output>& outputs,
+                                               const Receipt& receipt,
+                                               const Circumstances& circumstances);
+// The same for the one file `out`, whose bytes are now under the name `written`.
 std::unique_ptr<base::OutputFile> receipt_file(const std::string& out, const std::string& written,
                                                const Receipt& receipt, double seconds, int threads,
                                                const std::string& instruction_set);

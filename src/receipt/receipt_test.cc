@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/hash.h"
 
 namespace karat::receipt {
 namespace {
@@ -59,10 +60,15 @@ TEST(Receipt, FileBesideTheOutputDescribesIt) {
   base::write_file(out, "abc");
   receipt_file(out, out, example(), 1.5, 2, "avx2")->commit();
   const base::Json json = base::parse_json(base::read_file(out + ".receipt.json"));
-  EXPECT_EQ(json.at("output").at("sha256").as_string(),
+  ASSERT_EQ(json.at("outputs").as_array().size(), 1u);
+  EXPECT_EQ(json.at("outputs").as_array()[0].at("sha256").as_string(),
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
   EXPECT_EQ(json.at("threads").as_int(), 2);
-  EXPECT_EQ(json.at("instruction_set").as_string(), "avx2");
+  const base::Json& machine = json.at("machine");
+  EXPECT_EQ(machine.at("instruction_set").as_string(), "avx2");
+  EXPECT_FALSE(machine.at("processor").as_string().empty());
+  EXPECT_GT(json.at("peak_memory_bytes").as_int(), 1 << 20);
+  EXPECT_EQ(json.at("build").at("sha256").as_string(), base::sha256_of_file("/proc/self/exe"));
   EXPECT_EQ(json.at("inputs").as_array().size(), 2u);
 }
 

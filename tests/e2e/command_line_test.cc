@@ -32,6 +32,7 @@ std::vector<std::vector<std::string>> working_lines(const TempDir& dir) {
       {"eval", "ppl", "-m", kTiny, "-f", kText, "-c", "64"},
       {"eval", "kld", "-m", dir.path("q.gguf"), "--ref", kTiny, "-f", kText, "-c", "64"},
       {"compare", kTiny, dir.path("q.gguf"), "--tensors"},
+      {"verify", dir.path("q.gguf")},
       {"chat", "-m", kTiny, "-p", "hello", "-n", "4", "-q"},
       {"tokenize", "-m", kTiny, "hello"},
   };
