@@ -16,6 +16,7 @@ constexpr CodecTable make_table() {
       .level_sums = level_sums,
       .lattice_sums = lattice_sums,
       .lattice_round = lattice_round,
+      .lattice_scales = lattice_scales,
       .search_affine = search_affine,
       .search_symmetric = search_symmetric,
       .search_single = search_single,

@@ -7,12 +7,15 @@
 #include "base/error.h"
 #include "base/half.h"
 #include "codec/lattice_search.h"
+#include "codec/table.h"
 #include "codec/weights.h"
 
 namespace karat::codec {
 namespace {
 
 constexpr size_t kLaneCount = 16;
+// Sums of eight errors under larger weights could overflow.
+constexpr float kWeightMax = 1e15F;
 
 // Level number j of a cell or point.
 int level_number(const LatticeFormat& format, uint16_t cell, int j) {
@@ -20,14 +23,11 @@ int level_number(const LatticeFormat& format, uint16_t cell, int j) {
   return cell >> (bits * j) & ((1 << bits) - 1);
 }
 
-int distance(const LatticeFormat& format, uint16_t a, uint16_t b) {
-  int sum = 0;
-  for (int j = 0; j < format.point_coords; ++j) {
-    const int difference = format.level[static_cast<size_t>(level_number(format, a, j))] -
-                           format.level[static_cast<size_t>(level_number(format, b, j))];
-    sum += difference * difference;
-  }
-  return sum;
+// Whether nothing has to be done about an octet's weights: those of weigh() are as they should be.
+bool are_conditioned(const float* w) {
+  bool good = true;
+  for (int j = 0; j < kOctet; ++j) good = good && w[j] > 0 && w[j] < kWeightMax;
+  return good;
 }
 
 }  // namespace
@@ -38,7 +38,9 @@ Lattice::Lattice(const LatticeFormat& format) : format_(format) {
     base3_[byte] =
         static_cast<uint8_t>((b & 3) + 3 * (b >> 2 & 3) + 9 * (b >> 4 & 3) + 27 * (b >> 6));
   }
-  find_nearest();
+  for (int c = 0; c <= format.top; ++c) {
+    number_[format.level[static_cast<size_t>(c)] & 63] = static_cast<uint8_t>(c);
+  }
   find_runs();
   view_.coords = format.point_coords;
   view_.top = format.top;
@@ -49,28 +51,30 @@ Lattice::Lattice(const LatticeFormat& format) : format_(format) {
   }
   view_.delta = format.has_delta() ? 2 : 0;
   view_.both_deltas = format.state == OctetState::delta;
+  find_nearest();
 }
 
 void Lattice::find_nearest() {
   const int levels = format_.top + 1;
+  const int coords = format_.point_coords;
   int cells = 1;
-  for (int j = 0; j < format_.point_coords; ++j) cells *= levels;
+  for (int j = 0; j < coords; ++j) cells *= levels;
+  LatticeView upper = view_;
+  upper.both_deltas = false;
+  std::array<float, kOctet> ones;
+  ones.fill(1.0F);
   for (int k = 0; k < cells; ++k) {
-    int cell = 0;
-    for (int j = 0, rest = k; j < format_.point_coords; ++j, rest /= levels) {
-      cell |= rest % levels << (format_.point_bits() * j);
+    std::array<float, kOctet> y{};
+    for (int j = 0, rest = k; j < kOctet; ++j, rest /= levels) {
+      if (j % coords == 0) rest = k;  // the same again in the second point
+      y[static_cast<size_t>(j)] =
+          static_cast<float>(format_.level[static_cast<size_t>(rest % levels)]);
     }
-    int least = std::numeric_limits<int>::max();
-    size_t best = 0;
-    for (size_t i = 0; i < format_.points.size() && least > 0; ++i) {
-      const int d = distance(format_, static_cast<uint16_t>(cell), format_.points[i]);
-      if (d < least) {
-        least = d;
-        best = i;
-      }
-    }
-    nearest_.push_back(static_cast<uint16_t>(best));
-    nearest_point_.push_back(format_.points[best]);
+    LatticeRounding rounding;
+    table().lattice_round(upper, 0, 1.0F, y.data(), ones.data(), kOctet,
+                          std::numeric_limits<float>::infinity(), rounding);
+    nearest_.push_back(rounding.index[0][0]);
+    nearest_point_.push_back(format_.points[nearest_.back()]);
   }
   nearest_point_.push_back(0);  // lookup_u16
   view_.nearest = nearest_point_.data();
@@ -95,10 +99,25 @@ void Lattice::find_runs() {
   }
   while (low_.size() % kLaneCount != 0) low_.push_back(low_.back());
   view_.runs = static_cast<int>(high_.size());
+  for (unsigned half = 0; half < run_near_.size(); ++half) {
+    int least = std::numeric_limits<int>::max();
+    for (size_t run = 0; run < high_.size(); ++run) {
+      int distance = 0;
+      for (int j = 0; j < format_.point_coords / 2; ++j) {
+        const int difference = level_number(format_, static_cast<uint16_t>(half), j) -
+                               level_number(format_, high_[run], j);
+        distance += difference * difference;
+      }
+      if (distance >= least) continue;
+      least = distance;
+      run_near_[half] = static_cast<uint8_t>(run);
+    }
+  }
   first_.push_back(static_cast<uint16_t>(count));
   while (high_.size() % kLaneCount != 0) high_.push_back(high_.back());
   view_.levels = levels_.data();
   view_.high = high_.data();
+  view_.run_near = run_near_.data();
   view_.begin = begin_.data();
   view_.first = first_.data();
   view_.low = low_.data();
@@ -113,7 +132,7 @@ LatticeCodec::LatticeCodec(const LatticeFormat& format)
     : Codec(format.type, format.sub_elems, kOctet,
             base::kF16Max * static_cast<float>(2 * format.scale_max + 1) * format.unit *
                 static_cast<float>(format.level[static_cast<size_t>(format.top)])),
-      lattice_(format) {}
+      format_(format) {}
 
 void LatticeCodec::weigh(std::span<const float> x, std::span<const float> importance,
                          std::span<float> w) const {
@@ -123,7 +142,7 @@ void LatticeCodec::weigh(std::span<const float> x, std::span<const float> import
 Grid LatticeCodec::choose_grid(const float* x, const float* w) const {
   std::array<float, kBlockElemsMax> weights;
   condition_weights(w, kBlockElemsMax, weights.data());
-  return search_lattice(lattice_, x, weights.data());
+  return search_lattice(lattice(), x, weights.data());
 }
 
 void LatticeCodec::round(const Grid& grid, int index, const float* x, const float* w, Code* codes,
@@ -132,16 +151,20 @@ void LatticeCodec::round(const Grid& grid, int index, const float* x, const floa
   const float step = grid.step[sub];
   std::array<float, kOctet> weights;
   weights.fill(1.0F);
-  if (w != nullptr) condition_weights(w, kOctet, weights.data());
-  const OctetChoice choice = nearest_octet(lattice_, step, grid.min[sub], x, weights.data());
-  octet_codes(lattice_.format(), choice, codes);
+  if (w != nullptr && !are_conditioned(w)) {
+    condition_weights(w, kOctet, weights.data());
+  } else if (w != nullptr) {
+    std::copy_n(w, kOctet, weights.begin());
+  }
+  const OctetChoice choice = nearest_octet(lattice(), step, grid.min[sub], x, weights.data());
+  octet_codes(format_, choice, codes);
   for (int j = 0; j < kOctet; ++j) values[j] = step * static_cast<float>(codes[j]);
 }
 
 void LatticeCodec::pack(const Grid& grid, const Code* codes, std::byte* block) const {
   LatticeBlock content;
   for (size_t o = 0; o < kOctets; ++o) {
-    const OctetChoice octet = octet_of_codes(lattice_, codes + kOctet * o);
+    const OctetChoice octet = octet_of_codes(lattice(), codes + kOctet * o);
     content.index[o] = octet.index;
     content.state[o] = octet.state;
   }
@@ -152,13 +175,12 @@ void LatticeCodec::unpack(const std::byte* block, Grid& grid, Code* codes) const
   LatticeBlock content;
   grid = {};
   read_block(block, grid, content);
-  const LatticeFormat& format = lattice_.format();
   const float d = base::f16_to_f32(grid.d);
   for (size_t s = 0; s < static_cast<size_t>(kBlockElemsMax / sub_elems()); ++s) {
-    grid.step[s] = d * static_cast<float>(2 * grid.scale[s] + 1) * format.unit;
+    grid.step[s] = d * static_cast<float>(2 * grid.scale[s] + 1) * format_.unit;
   }
   for (size_t o = 0; o < kOctets; ++o) {
-    octet_codes(format, {content.index[o], content.state[o]}, codes + kOctet * o);
+    octet_codes(format_, {content.index[o], content.state[o]}, codes + kOctet * o);
   }
 }
 
@@ -188,8 +210,7 @@ OctetChoice octet_of_codes(const Lattice& lattice, const Code* codes) {
       level = std::abs(codes[j]);
       if (codes[j] < 0) octet.state = static_cast<uint8_t>(octet.state | 1U << j);
     }
-    const auto at = std::find(format.level.begin(), format.level.begin() + format.top, level);
-    const unsigned number = static_cast<unsigned>(at - format.level.begin());
+    const unsigned number = lattice.number_of(level);
     const int within = j % format.point_coords;
     point[static_cast<size_t>(j / format.point_coords)] |= number << (format.point_bits() * within);
   }

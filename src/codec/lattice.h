@@ -62,8 +62,10 @@ class Lattice {
   const LatticeFormat& format() const { return format_; }
   const LatticeView& view() const { return view_; }
   uint16_t point(int index) const { return format_.points[static_cast<size_t>(index)]; }
-  // The index of the point whose levels are nearest to those of `cell`, a point in or outside the
-  // list; the lowest such index.
+  // Of a level of the format, with delta +1 where there is a delta.
+  unsigned number_of(Code level) const { return number_[static_cast<size_t>(level & 63)]; }
+  // The index of a point whose levels are nearest to those of `cell`, a point in or outside the
+  // list: its own if it is in the list.
   uint16_t nearest(uint16_t cell) const { return nearest_[static_cast<size_t>(key(cell))]; }
 
  private:
@@ -74,11 +76,13 @@ class Lattice {
 
   LatticeFormat format_;
   LatticeView view_;
+  std::array<uint8_t, 64> number_{};     // by the low bits of a level
   std::array<uint8_t, 256> base3_{};     // of four two-bit fields
   std::vector<uint16_t> nearest_;        // indices
   std::vector<uint16_t> nearest_point_;  // and what the view reads
   std::vector<int8_t> levels_;
   std::vector<uint8_t> high_;
+  std::array<uint8_t, 256> run_near_{};
   std::vector<uint16_t> begin_;
   std::vector<uint16_t> first_;
   std::vector<uint8_t> low_;
@@ -91,7 +95,8 @@ OctetChoice octet_of_codes(const Lattice& lattice, const Code* codes);
 // All but the bytes of the block.
 class LatticeCodec : public Codec {
  public:
-  const Lattice& lattice() const { return lattice_; }
+  // Built when it is first needed, to encode.
+  virtual const Lattice& lattice() const = 0;
 
   void weigh(std::span<const float> x, std::span<const float> importance,
              std::span<float> w) const override;
@@ -111,7 +116,7 @@ class LatticeCodec : public Codec {
   virtual void read_block(const std::byte* bytes, Grid& grid, LatticeBlock& content) const = 0;
 
  private:
-  Lattice lattice_;
+  LatticeFormat format_;
 };
 
 // The codec of one Format: a struct with Block, format(), write(grid, content, block&),
@@ -122,6 +127,11 @@ class LatticeCodecOf final : public LatticeCodec {
 
  public:
   LatticeCodecOf() : LatticeCodec(Format::format()) {}
+
+  const Lattice& lattice() const override {
+    static const Lattice instance(Format::format());
+    return instance;
+  }
 
   std::optional<int64_t> find_bad_block(std::span<const std::byte> bytes) const override {
     return find_block<Block>(bytes,

@@ -1,5 +1,5 @@
-// CodecTable::lattice_sums and lattice_round: the two searches among points. Nothing is summed
-// across lanes but the moments of a rounding, in the order of sum().
+// CodecTable::lattice_sums, lattice_round and lattice_scales. Nothing is summed across lanes but
+// the moments of a rounding, in the order of sum().
 
 // Adds one octet under sixteen steps; about 20 operations per element and a gather per point.
 template <int kCoords>
@@ -70,10 +70,41 @@ void lattice_sums(const LatticeView& view, int kind, const float* y, const float
 }
 
 
+// Of each element alone: the level number nearest to it (or next to that), and the least error of
+// any level.
+struct Alone {
+  alignas(64) std::array<int32_t, 32> number;
+  alignas(64) std::array<float, 32> error;
+};
+
+ISA_INLINE void look_alone(const LatticeView& view, F16x values, const float* y, const float* w,
+                           int n, Alone& out) {
+  alignas(64) float value[16];
+  store(value, values);
+  const float spacing = (value[view.top] - value[0]) / static_cast<float>(view.top);
+  const F16x inverse = splat(spacing > 0 ? 1 / spacing : 0);
+  const F16x top = splat(static_cast<float>(view.top));
+  for (int i = 0; i < n; i += 16) {
+    const F16x element = n - i >= 16 ? load(y + i) : load_n(y + i, n - i);
+    const F16x weight = n - i >= 16 ? load(w + i) : load_n(w + i, n - i);
+    const F16x number = mul(sub(element, splat(value[0])), inverse);
+    F16x error = splat(std::numeric_limits<float>::infinity());
+    for (int c = 0; c <= view.top; ++c) {
+      const F16x e = sub(splat(value[c]), element);
+      error = min(mul(weight, mul(e, e)), error);
+    }
+    const I16x integer = to_int(min(max(number, splat(0)), top));
+    float lanes[16];
+    store(lanes, from_bits(integer));
+    std::memcpy(out.number.data() + i, lanes, sizeof lanes);
+    store(out.error.data() + i, error);
+  }
+}
+
 // The nearest of all points. Errors are looked up: four tables, each of two coordinates of two bits
-// or of one of three, two for the high half and two for the low one. A run whose high half with the
-// best low half that there could be is no better than the best point so far is passed over; the run
-// of the best high half comes first.
+// or of one of three, two for the high half and two for the low one. The run of the high half that
+// the elements alone would choose comes first. Then those whose high half, with the least errors of
+// the low elements alone, is better than the best point of that run.
 template <int kCoords>
 class NearestPoint {
  public:
@@ -88,48 +119,64 @@ class NearestPoint {
     }
   }
 
-  ISA_INLINE uint16_t find(const float* y, const float* w, float* error) const {
+  // number and least: Alone's, from the point's first element on.
+  ISA_INLINE uint16_t find(const float* y, const float* w, const int32_t* number,
+                           const float* least_alone, float* error) const {
     const F16x low0 = table(y, w, 0), low1 = table(y, w, 1);
     const F16x high0 = table(y, w, 2), high1 = table(y, w, 3);
-    alignas(64) float high_error[96];
+    alignas(64) float high_error[kRunsMax];
     const int groups = (view_.runs + 15) / 16;
-    F16x lowest = splat(kNever);
     for (int g = 0; g < groups; ++g) {
       const I16x high = load_u8(view_.high + 16 * g);
-      const F16x e = add(lookup16(high0, high), lookup16(high1, shift_right(high, kShift)));
-      store(high_error + 16 * g, e);
-      lowest = min(e, lowest);
+      store(high_error + 16 * g,
+            add(lookup16(high0, high), lookup16(high1, shift_right(high, kShift))));
     }
-    const float low_least = least(low0) + least(low1);
-    Best best;
-    const float high_least = least(lowest);
+    const int start = view_.run_near[high_half(number)];
+    Best best = {splat(std::numeric_limits<float>::infinity()), splat_i(0)};
+    search_run(start, low0, low1, high_error[start], best);
+    *error = least(best.error);
+    const F16x bound = splat(*error);
+    const F16x low_least = splat(low_half_sum(least_alone));
+    std::array<uint64_t, 2> runs{};
     for (int g = 0; g < groups; ++g) {
-      const uint32_t here = ~lane_bits(less(splat(high_least), load(high_error + 16 * g))) & 0xffff;
-      if (here == 0) continue;
-      search_run(16 * g + std::countr_zero(here), low0, low1, high_error, best);
-      break;
+      const F16x e = add(load(high_error + 16 * g), low_least);
+      runs[static_cast<size_t>(g / 4)] |= static_cast<uint64_t>(lane_bits(less(e, bound)))
+                                          << 16 * (g % 4);
     }
-    for (int g = 0; g < groups; ++g) {
-      const F16x bound = add(load(high_error + 16 * g), splat(low_least));
-      uint32_t open = lane_bits(less(bound, splat(best.error)));
-      for (; open != 0; open &= open - 1) {
-        const int run = 16 * g + std::countr_zero(open);
-        if (run < view_.runs && high_error[run] + low_least < best.error) {
-          search_run(run, low0, low1, high_error, best);
-        }
+    if (view_.runs < 64) runs[0] &= (uint64_t{1} << view_.runs) - 1;
+    if (view_.runs > 64) runs[1] &= (uint64_t{1} << (view_.runs - 64)) - 1;
+    runs[static_cast<size_t>(start / 64)] &= ~(uint64_t{1} << start % 64);
+    for (size_t part = 0; part < 2; ++part) {
+      for (uint64_t open = runs[part]; open != 0; open &= open - 1) {
+        const int run = static_cast<int>(64 * part) + std::countr_zero(open);
+        search_run(run, low0, low1, high_error[run], best);
       }
     }
-    *error = best.error;
-    return best.index;
+    *error = least(best.error);
+    const int lane = std::countr_zero(~lane_bits(less(splat(*error), best.error)));
+    alignas(64) float first[16];
+    store(first, from_bits(best.first));
+    return static_cast<uint16_t>(std::bit_cast<int32_t>(first[lane]) + lane);
   }
 
  private:
   static constexpr int kShift = kCoords == 8 ? 4 : 3;
-  static constexpr float kNever = std::numeric_limits<float>::infinity();
+  static constexpr int kBits = kCoords == 8 ? 2 : 3;
+  static constexpr int kRunsMax = 96;
+  // Per lane: the least error, and the index of its point less the lane.
   struct Best {
-    float error = kNever;
-    uint16_t index = 0;
+    F16x error;
+    I16x first;
   };
+
+  ISA_INLINE static size_t high_half(const int32_t* number) {
+    int32_t bits_set = 0;
+    for (int j = 0; j < kCoords / 2; ++j) bits_set |= number[kCoords / 2 + j] << kBits * j;
+    return static_cast<size_t>(bits_set);
+  }
+  ISA_INLINE static float low_half_sum(const float* e) {
+    return kCoords == 8 ? (e[0] + e[1]) + (e[2] + e[3]) : e[0] + e[1];
+  }
 
   // Errors of the coordinates 2 k and 2 k + 1, or k.
   ISA_INLINE F16x table(const float* y, const float* w, int k) const {
@@ -143,17 +190,15 @@ class NearestPoint {
     }
   }
 
-  ISA_INLINE void search_run(int run, F16x low0, F16x low1, const float* high_error,
-                             Best& best) const {
-    const F16x high = splat(high_error[run]);
-    const int count = view_.first[run + 1] - view_.first[run];
+  ISA_INLINE void search_run(int run, F16x low0, F16x low1, float high_error, Best& best) const {
+    const F16x high = splat(high_error);
+    const int first = view_.first[run];
+    const int count = view_.first[run + 1] - first;
     for (int i = 0; i < count; i += 16) {
       const I16x low = load_u8(view_.low + view_.begin[run] + i);
       const F16x e = add(add(lookup16(low0, low), lookup16(low1, shift_right(low, kShift))), high);
-      if (lane_bits(less(e, splat(best.error))) == 0) continue;
-      best.error = least(e);
-      const uint32_t there = ~lane_bits(less(splat(best.error), e)) & 0xffff;
-      best.index = static_cast<uint16_t>(view_.first[run] + i + std::countr_zero(there));
+      best.first = select(less(e, best.error), splat_i(first + i), best.first);
+      best.error = min(e, best.error);
     }
   }
 
@@ -163,12 +208,14 @@ class NearestPoint {
 };
 
 template <int kCoords>
-ISA_INLINE float nearest_points(const NearestPoint<kCoords>& nearest, const float* y,
-                                const float* w, uint16_t* index) {
+ISA_INLINE float nearest_points(const NearestPoint<kCoords>& nearest, const Alone& alone, int i,
+                                const float* y, const float* w, uint16_t* index) {
   float sum_of_errors = 0;
   for (int p = 0; p < 8 / kCoords; ++p) {
+    const int at = i + p * kCoords;
     float error;
-    index[p] = nearest.find(y + p * kCoords, w + p * kCoords, &error);
+    index[p] = nearest.find(y + at, w + at, &alone.number[static_cast<size_t>(at)],
+                            &alone.error[static_cast<size_t>(at)], &error);
     sum_of_errors += error;
   }
   return sum_of_errors;
@@ -176,24 +223,36 @@ ISA_INLINE float nearest_points(const NearestPoint<kCoords>& nearest, const floa
 
 template <int kCoords>
 ISA_INLINE void round_octets(const LatticeView& view, int kind, float step, const float* y,
-                             const float* w, int n, LatticeRounding& out) {
+                             const float* w, int n, float limit, LatticeRounding& out) {
   const F16x level = load(view.level.data());
-  const NearestPoint<kCoords> upper(view, mul(splat(step), level));
-  const NearestPoint<kCoords> lower(view, mul(splat(step), sub(level, splat(view.delta))));
-  F16x yl = splat(0), ll = splat(0), error = splat(0);
-  for (int i = 0; i < n; i += 8) {
+  const F16x values0 = mul(splat(step), level);
+  const F16x values1 = mul(splat(step), sub(level, splat(view.delta)));
+  const NearestPoint<kCoords> nearest0(view, values0);
+  const NearestPoint<kCoords> nearest1(view, values1);
+  Alone alone0, alone1;
+  if (view.both_deltas || kind == 0) look_alone(view, values0, y, w, n, alone0);
+  if (view.both_deltas || kind != 0) look_alone(view, values1, y, w, n, alone1);
+  F16x yl = splat(0), ll = splat(0);
+  out.error = 0;
+  for (int i = 0; i < n && out.error < limit; i += 8) {
     const size_t o = static_cast<size_t>(i / 8);
     out.index[o] = {};
-    uint8_t chosen = static_cast<uint8_t>(kind);
-    if (view.both_deltas) {
-      std::array<uint16_t, 2> other{};
-      const float error0 = nearest_points(upper, y + i, w + i, out.index[o].data());
-      const float error1 = nearest_points(lower, y + i, w + i, other.data());
-      chosen = error1 < error0;
-      if (chosen != 0) out.index[o] = other;
-    } else {
-      nearest_points(kind == 0 ? upper : lower, y + i, w + i, out.index[o].data());
+    std::array<uint16_t, 2> other{};
+    float error = std::numeric_limits<float>::infinity();
+    uint8_t chosen = 1;
+    if (view.both_deltas || kind == 0) {
+      error = nearest_points(nearest0, alone0, i, y, w, out.index[o].data());
+      chosen = 0;
     }
+    if (view.both_deltas || kind != 0) {
+      const float error1 = nearest_points(nearest1, alone1, i, y, w, other.data());
+      if (error1 < error) {
+        error = error1;
+        chosen = 1;
+        out.index[o] = other;
+      }
+    }
+    out.error += error;
     out.kind[o] = chosen;
     int8_t levels[16] = {};
     for (int p = 0; p < 8 / kCoords; ++p) {
@@ -204,21 +263,42 @@ ISA_INLINE void round_octets(const LatticeView& view, int kind, float step, cons
     const F16x value = load_n(y + i, 8);
     const F16x weight = load_n(w + i, 8);
     const F16x weighted = mul(weight, l);
-    const F16x difference = sub(value, mul(splat(step), l));
     yl = add(yl, mul(weighted, value));
     ll = add(ll, mul(weighted, l));
-    error = add(error, mul(mul(weight, difference), difference));
   }
   out.yl = sum(yl);
   out.ll = sum(ll);
-  out.error = sum(error);
 }
 
 void lattice_round(const LatticeView& view, int kind, float step, const float* y, const float* w,
-                   int n, LatticeRounding& out) noexcept {
+                   int n, float limit, LatticeRounding& out) noexcept {
   if (view.coords == 8) {
-    round_octets<8>(view, kind, step, y, w, n, out);
+    round_octets<8>(view, kind, step, y, w, n, limit, out);
   } else {
-    round_octets<4>(view, kind, step, y, w, n, out);
+    round_octets<4>(view, kind, step, y, w, n, limit, out);
   }
+}
+
+void lattice_scales(const LatticeScales& problem, const float* d, LatticeScaleFits& out) noexcept {
+  const F16x zero = splat(0);
+  const F16x one = splat(1);
+  const F16x two = splat(2);
+  const F16x block = load(d);
+  const F16x unit = splat(problem.unit);
+  const F16x inverse = div(splat(0.5F), mul(block, unit));
+  F16x error = zero, numerator = zero, denominator = zero;
+  for (size_t s = 0; s < static_cast<size_t>(problem.subs); ++s) {
+    const F16x yl = splat(problem.yl[s]);
+    const F16x ll = splat(problem.ll[s]);
+    const F16x wanted = sub(mul(splat(problem.step[s]), inverse), splat(0.5F));
+    const F16x scale = to_float(to_int(min(max(wanted, zero), splat(problem.scale_max))));
+    const F16x multiple = mul(add(mul(two, scale), one), unit);
+    const F16x step = mul(block, multiple);
+    const F16x weighted = mul(multiple, ll);
+    error = add(error, mul(step, sub(mul(step, ll), mul(two, yl))));
+    numerator = add(numerator, mul(multiple, yl));
+    denominator = add(denominator, mul(multiple, weighted));
+  }
+  store(out.error.data(), error);
+  store(out.d.data(), div(numerator, denominator));
 }

@@ -12,21 +12,27 @@
 namespace karat::codec {
 namespace {
 
-constexpr size_t kFan = 16;
-// Trial steps: the largest is amax / top level times kFanFirst, each next one less by kFanRatio;
-// then kFan evenly spaced ones around the best.
+constexpr size_t kFan = 16;  // steps, or d, that a vectorised search tries at once
+// Trial steps: the largest is that of the largest magnitude at the top level times kFanFirst, each
+// next one less by kFanRatio.
 constexpr float kFanFirst = 1.15F;
 constexpr float kFanRatio = 0.87F;
-constexpr float kFineStep = 0.0175F;
-// Trial positions of the largest step among the scales' integers.
+// Trial d, in units of the one that puts the largest step on the largest scale.
+constexpr float kTopFirst = 0.92F;
 constexpr float kTopStep = 0.02F;
-constexpr int kRounds = 3;
+// Scales of a sub-block for which all points are compared.
+constexpr size_t kTrials = 8;
 
-// Sums over a sub-block with its levels l in steps: w y l and w l^2. The error at a step is
-// sum(w y^2) - step * (2 yl - step * ll).
+constexpr float kMargin = 1.3F;
+
+constexpr float kNever = std::numeric_limits<float>::infinity();
+
+// Sums over a sub-block with its levels l: w y l and w l^2. The error at a step is
+// sum(w y^2) + step * (step * ll - 2 yl).
 struct Moments {
   float yl = 0;
   float ll = 0;
+  float error(float step) const { return step * (step * ll - 2 * yl); }  // less sum(w y^2)
 };
 
 // The octet as the list sees it: magnitudes, with the one that takes the wrong sign negative.
@@ -58,7 +64,11 @@ float positive_half(float value) {
 class LatticeSearch {
  public:
   LatticeSearch(const Lattice& lattice, const float* x, const float* w)
-      : lattice_(lattice), f_(lattice.format()), w_(w), subs_(kBlockElemsMax / f_.sub_elems) {
+      : lattice_(lattice),
+        f_(lattice.format()),
+        w_(w),
+        subs_(kBlockElemsMax / f_.sub_elems),
+        deltas_(f_.state == OctetState::sub_block_delta ? 2 : 1) {
     for (int i = 0; i < kBlockElemsMax; i += kOctet) {
       to_magnitudes(f_.state, x + i, w + i, &y_[static_cast<size_t>(i)]);
     }
@@ -66,173 +76,177 @@ class LatticeSearch {
   Grid run();
 
  private:
-  struct Fit {
-    float step = 0;
-    int delta = 0;
-    float gain = 0;
-  };
   using Steps = std::array<float, kFan>;
+  using Trials = std::array<float, 2 * kFan>;  // by scale, and kFan on for a negative delta
   struct State {
     float d = 0;
     std::array<int, kSubBlocksMax> scale{};
+    std::array<int, kSubBlocksMax> delta{};
     std::array<Moments, kSubBlocksMax> moments{};
-    double total = std::numeric_limits<double>::infinity();
   };
 
   const float* y(int s) const { return &y_[static_cast<size_t>(s * f_.sub_elems)]; }
   const float* w(int s) const { return w_ + s * f_.sub_elems; }
   float unit_of(int scale) const { return static_cast<float>(2 * scale + 1) * f_.unit; }
-  void try_steps(int s, const Steps& steps, int delta, Fit* best) const;
-  Fit fit_sub_block(int s) const;
-  float round_sub_block(int s, float step, Moments* m) const;
-  void round_all(State* state) const;
+  float energy(int s) const;
+  Moments fit_sub_block(int s) const;
+  Trials coarse_errors(int s, float d) const;
+  void choose_points(State* state) const;
   int nearest_scale(float step, float d) const;
-  double choose_scales(float d, State* state) const;
-  bool choose_grid(State* state) const;
+  float fixed_error(const State& state) const;
+  bool choose_scales(State* state) const;
 
   const CodecTable& table_ = table();
   const Lattice& lattice_;
   const LatticeFormat& f_;
   const float* w_;
   int subs_;
+  int deltas_;  // that a sub-block chooses from
   std::array<float, kBlockElemsMax> y_;
-  std::array<int, kSubBlocksMax> delta_{};
 };
 
-void LatticeSearch::try_steps(int s, const Steps& steps, int delta, Fit* best) const {
-  LatticeSums sums;
-  table_.lattice_sums(lattice_.view(), delta, y(s), w(s), f_.sub_elems, steps.data(), sums);
-  for (size_t k = 0; k < kFan; ++k) {
-    if (!(sums.yl[k] > 0)) continue;
-    const float step = sums.yl[k] / sums.ll[k];
-    if (sums.yl[k] * step > best->gain) *best = {step, delta, sums.yl[k] * step};
-  }
-}
-
-LatticeSearch::Fit LatticeSearch::fit_sub_block(int s) const {
+// The moments under the trial step that explains most.
+Moments LatticeSearch::fit_sub_block(int s) const {
   float largest = 0;
   for (int i = 0; i < f_.sub_elems; ++i) largest = std::max(largest, std::fabs(y(s)[i]));
-  Fit best;
+  Moments best;
   if (largest == 0) return best;
-  const int deltas = f_.state == OctetState::sub_block_delta ? 2 : 1;
   Steps steps;
   float step = kFanFirst * largest / lattice_.view().level[static_cast<size_t>(f_.top)];
   for (float& each : steps) {
     each = step;
     step *= kFanRatio;
   }
-  for (int delta = 0; delta < deltas; ++delta) try_steps(s, steps, delta, &best);
-  const float middle = best.step;
-  for (size_t k = 0; k < kFan; ++k) {
-    steps[k] = middle * (1 + kFineStep * (static_cast<float>(k) - 7.5F));
+  float gain = 0;
+  for (int delta = 0; delta < deltas_; ++delta) {
+    LatticeSums sums;
+    table_.lattice_sums(lattice_.view(), delta, y(s), w(s), f_.sub_elems, steps.data(), sums);
+    for (size_t k = 0; k < kFan; ++k) {
+      if (!(sums.yl[k] > 0)) continue;
+      const float explained = sums.yl[k] * (sums.yl[k] / sums.ll[k]);
+      if (explained <= gain) continue;
+      gain = explained;
+      best = {sums.yl[k], sums.ll[k]};
+    }
   }
-  for (int delta = 0; delta < deltas; ++delta) try_steps(s, steps, delta, &best);
   return best;
 }
 
-float LatticeSearch::round_sub_block(int s, float step, Moments* m) const {
-  LatticeRounding rounding;
-  table_.lattice_round(lattice_.view(), delta_[static_cast<size_t>(s)], step, y(s), w(s),
-                       f_.sub_elems, rounding);
-  *m = {rounding.yl, rounding.ll};
-  return rounding.error;
+// The errors of coarsely chosen points under every scale and delta, less sum(w y^2).
+LatticeSearch::Trials LatticeSearch::coarse_errors(int s, float d) const {
+  Trials errors;
+  errors.fill(kNever);
+  Steps steps;
+  for (size_t k = 0; k < kFan; ++k) {
+    steps[k] = d * unit_of(std::min(static_cast<int>(k), f_.scale_max));
+  }
+  for (int delta = 0; delta < deltas_; ++delta) {
+    LatticeSums sums;
+    table_.lattice_sums(lattice_.view(), delta, y(s), w(s), f_.sub_elems, steps.data(), sums);
+    for (size_t k = 0; k <= static_cast<size_t>(f_.scale_max); ++k) {
+      errors[static_cast<size_t>(delta) * kFan + k] =
+          Moments{sums.yl[k], sums.ll[k]}.error(steps[k]);
+    }
+  }
+  return errors;
 }
 
-void LatticeSearch::round_all(State* state) const {
-  state->total = 0;
+float LatticeSearch::energy(int s) const {
+  float sum = 0;
+  for (int i = 0; i < f_.sub_elems; ++i) sum += w(s)[i] * (y(s)[i] * y(s)[i]);
+  return sum;
+}
+
+// Scales, deltas and moments under d.
+void LatticeSearch::choose_points(State* state) const {
   for (int s = 0; s < subs_; ++s) {
     const size_t i = static_cast<size_t>(s);
-    state->total += static_cast<double>(
-        round_sub_block(s, state->d * unit_of(state->scale[i]), &state->moments[i]));
+    float least = kNever;
+    Trials errors = coarse_errors(s, state->d);
+    const float constant = energy(s);
+    const float most = kMargin * (*std::min_element(errors.begin(), errors.end()) + constant);
+    for (size_t t = 0; t < kTrials; ++t) {
+      const auto next = std::min_element(errors.begin(), errors.end());
+      if (*next + constant > most) break;
+      *next = kNever;
+      const int at = static_cast<int>(next - errors.begin());
+      const int scale = at % static_cast<int>(kFan);
+      const int delta = at / static_cast<int>(kFan);
+      LatticeRounding rounding;
+      table_.lattice_round(lattice_.view(), delta, state->d * unit_of(scale), y(s), w(s),
+                           f_.sub_elems, least, rounding);
+      if (rounding.error >= least) continue;
+      least = rounding.error;
+      state->scale[i] = scale;
+      state->delta[i] = delta;
+      state->moments[i] = {rounding.yl, rounding.ll};
+    }
   }
 }
 
 int LatticeSearch::nearest_scale(float step, float d) const {
-  const float scale = round_even((step / (d * f_.unit) - 1) * 0.5F);
+  const float scale = round_even(step * (0.5F / (d * f_.unit)) - 0.5F);
   return static_cast<int>(std::clamp(scale, 0.0F, static_cast<float>(f_.scale_max)));
 }
 
-// Best scales for the moments under d; the error less the constant sum(w y^2).
-double LatticeSearch::choose_scales(float d, State* state) const {
-  double total = 0;
-  state->d = d;
-  for (int s = 0; s < subs_; ++s) {
-    const size_t i = static_cast<size_t>(s);
-    const Moments& m = state->moments[i];
-    const float best = m.yl > 0 ? m.yl / m.ll : 0.0F;
-    state->scale[i] = nearest_scale(best, d);
-    const float step = d * unit_of(state->scale[i]);
-    total += static_cast<double>(step * (step * m.ll - 2 * m.yl));
+// Of the points that the moments are of.
+float LatticeSearch::fixed_error(const State& state) const {
+  float sum = 0;
+  for (size_t s = 0; s < static_cast<size_t>(subs_); ++s) {
+    sum += state.moments[s].error(state.d * unit_of(state.scale[s]));
   }
-  return total;
+  return sum;
 }
 
-// d and scales for the moments; false if these are those of the state already.
-bool LatticeSearch::choose_grid(State* state) const {
+// d and scales for the moments where they are better than the state's; false if no step explains
+// anything. Each trial d is refitted to the scales that it gives, as a half.
+bool LatticeSearch::choose_scales(State* state) const {
+  LatticeScales problem;
+  problem.subs = subs_;
+  problem.unit = f_.unit;
+  problem.scale_max = static_cast<float>(f_.scale_max);
   float step_max = 0;
-  for (const Moments& m : state->moments) {
-    if (m.yl > 0) step_max = std::max(step_max, m.yl / m.ll);
+  for (size_t s = 0; s < static_cast<size_t>(subs_); ++s) {
+    const Moments& m = state->moments[s];
+    problem.step[s] = m.yl > 0 ? m.yl / m.ll : 0.0F;
+    problem.yl[s] = m.yl;
+    problem.ll[s] = m.ll;
+    step_max = std::max(step_max, problem.step[s]);
   }
-  State best = *state;
-  double least = std::numeric_limits<double>::infinity();
-  const auto consider = [&](float d) {
-    State trial = *state;
-    const double total = choose_scales(d, &trial);
-    if (total < least) {
-      least = total;
-      best = trial;
-    }
-    return trial;
-  };
+  if (step_max == 0) return false;
   const float d_least = step_max / unit_of(f_.scale_max);
-  for (int k = -4; k < 12; ++k) {
-    const State trial = consider(positive_half(d_least * (1 + kTopStep * static_cast<float>(k))));
-    double num = 0, den = 0;
-    for (int s = 0; s < subs_; ++s) {
-      const size_t i = static_cast<size_t>(s);
-      const double unit = static_cast<double>(unit_of(trial.scale[i]));
-      num += unit * static_cast<double>(state->moments[i].yl);
-      den += unit * unit * static_cast<double>(state->moments[i].ll);
-    }
-    if (num > 0) consider(positive_half(static_cast<float>(num / den)));
+  Steps d;
+  for (size_t k = 0; k < kFan; ++k) {
+    d[k] = d_least * (kTopFirst + kTopStep * static_cast<float>(k));
   }
-  const bool changed = best.d != state->d || best.scale != state->scale;
-  *state = best;
-  return changed;
+  LatticeScaleFits fits;
+  table_.lattice_scales(problem, d.data(), fits);
+  for (size_t k = 0; k < kFan; ++k) d[k] = positive_half(std::max(fits.d[k], 0.0F));
+  table_.lattice_scales(problem, d.data(), fits);
+  size_t best = 0;
+  for (size_t k = 1; k < kFan; ++k) {
+    if (fits.error[k] < fits.error[best]) best = k;
+  }
+  if (state->d > 0 && !(fits.error[best] < fixed_error(*state))) return true;
+  state->d = d[best];
+  for (size_t s = 0; s < static_cast<size_t>(subs_); ++s) {
+    state->scale[s] = nearest_scale(problem.step[s], state->d);
+  }
+  return true;
 }
 
 Grid LatticeSearch::run() {
-  std::array<float, kSubBlocksMax> steps{};
-  float step_max = 0;
-  for (int s = 0; s < subs_; ++s) {
-    const Fit fit = fit_sub_block(s);
-    steps[static_cast<size_t>(s)] = fit.step;
-    delta_[static_cast<size_t>(s)] = fit.delta;
-    step_max = std::max(step_max, fit.step);
-  }
-  Grid grid;
-  if (step_max == 0) return grid;
   State state;
-  for (int s = 0; s < subs_; ++s) {
-    const size_t i = static_cast<size_t>(s);
-    const float step = std::max(steps[i], step_max / static_cast<float>(2 * f_.scale_max + 1));
-    round_sub_block(s, step, &state.moments[i]);
-  }
-  choose_grid(&state);
-  round_all(&state);
-  State best = state;
-  for (int round = 0; round < kRounds; ++round) {
-    if (!choose_grid(&state)) break;
-    round_all(&state);
-    if (state.total >= best.total) break;
-    best = state;
-  }
-  grid.d = base::f32_to_f16(best.d);
-  for (int s = 0; s < subs_; ++s) {
-    const size_t i = static_cast<size_t>(s);
-    grid.scale[i] = static_cast<int16_t>(best.scale[i]);
-    grid.min[i] = static_cast<int16_t>(delta_[i]);
-    grid.step[i] = best.d * unit_of(best.scale[i]);
+  for (int s = 0; s < subs_; ++s) state.moments[static_cast<size_t>(s)] = fit_sub_block(s);
+  if (!choose_scales(&state)) return {};
+  choose_points(&state);
+  choose_scales(&state);
+  Grid grid;
+  grid.d = base::f32_to_f16(state.d);
+  for (size_t s = 0; s < static_cast<size_t>(subs_); ++s) {
+    grid.scale[s] = static_cast<int16_t>(state.scale[s]);
+    grid.min[s] = static_cast<int16_t>(state.delta[s]);
+    grid.step[s] = state.d * unit_of(state.scale[s]);
   }
   return grid;
 }
@@ -246,7 +260,7 @@ OctetChoice nearest_octet(const Lattice& lattice, float step, int delta, const f
   const uint8_t signs = to_magnitudes(format.state, x, w, y);
   LatticeRounding rounding;
   table().lattice_round(lattice.view(), format.state == OctetState::sub_block_delta ? delta : 0,
-                        step, y, w, kOctet, rounding);
+                        step, y, w, kOctet, kNever, rounding);
   return {rounding.index[0], format.has_delta() ? rounding.kind[0] : signs};
 }
 

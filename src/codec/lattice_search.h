@@ -16,14 +16,16 @@ OctetChoice nearest_octet(const Lattice& lattice, float step, int delta, const f
 
 // The block's d, scales and deltas for 256 values and conditioned weights:
 //
-//   1. per sub-block the step of largest gain from a fan of trial steps, each rounded level by
-//   level
-//      and then to the point nearest to those levels;
-//   2. every octet to its best point at that step; d and scales that are best for these points;
-//   3. alternately points for d and scales, and d and scales for points, while that improves.
+//   1. per sub-block the sums of its levels under the best of a fan of steps, each element rounded
+//   by
+//      itself and each octet then moved to the point nearest to that;
+//   2. the d, and the scales, that are best for these sums;
+//   3. under that d the same rounding for every scale there is; under the scales that look good,
+//      every octet at its best point; the best of these scales;
+//   4. d and scales anew for these points.
 //
-// The reference encoders (FORMATS.md 3.3) take d from the largest step and correct it by a
-// constant, round the scales alone, and keep the points of step 1.
+// The reference encoders (FORMATS.md 3.3) take d from the largest step of 1 and correct it by a
+// constant, round the scales alone, and keep the points of 1.
 Grid search_lattice(const Lattice& lattice, const float* x, const float* w);
 
 }  // namespace karat::codec

@@ -21,9 +21,10 @@ struct LatticeView {
   const uint16_t* nearest = nullptr;  // by cell, numbered in base top + 1: the nearest point
   const int8_t* levels = nullptr;     // coords entries per point
   int runs = 0;
-  const uint8_t* high = nullptr;    // per run; to a multiple of 16
-  const uint16_t* begin = nullptr;  // per run: its first entry of low, a multiple of 16
-  const uint16_t* first = nullptr;  // per run, and one more: index of its first point
+  const uint8_t* high = nullptr;      // per run; to a multiple of 16
+  const uint8_t* run_near = nullptr;  // per high half, in the list or not: a run near to it
+  const uint16_t* begin = nullptr;    // per run: its first entry of low, a multiple of 16
+  const uint16_t* first = nullptr;    // per run, and one more: index of its first point
   const uint8_t* low = nullptr;  // the points' low halves, each run filled up to 16 with its last
 };
 
@@ -31,6 +32,24 @@ struct LatticeView {
 struct LatticeSums {
   alignas(64) std::array<float, 16> yl;
   alignas(64) std::array<float, 16> ll;
+};
+
+// What d and the scales have to fit: per sub-block the step that is best for its points, and their
+// sums of w y l and w l^2.
+struct LatticeScales {
+  int subs = 0;
+  float unit = 1;  // a sub-block's step is d * (2 * scale + 1) * unit
+  float scale_max = 0;
+  std::array<float, 16> step{};
+  std::array<float, 16> yl{};
+  std::array<float, 16> ll{};
+};
+
+// For sixteen d, with each scale that is nearest to its sub-block's step: the error less the sum of
+// w y^2, and the d of least squares for these scales.
+struct LatticeScaleFits {
+  alignas(64) std::array<float, 16> error;
+  alignas(64) std::array<float, 16> d;
 };
 
 // The points that octets were rounded to: per octet one or two indices, and the kind, 1 for the

@@ -13,6 +13,8 @@ namespace karat::codec {
 struct Codebook;
 struct LevelSums;
 struct LatticeRounding;
+struct LatticeScaleFits;
+struct LatticeScales;
 struct LatticeSums;
 struct LatticeView;
 
@@ -26,9 +28,13 @@ struct CodecTable {
   // to the points nearest to those levels. kind is that of all octets, or of no meaning.
   void (*lattice_sums)(const LatticeView& view, int kind, const float* y, const float* w, int n,
                        const float* steps, LatticeSums& out) noexcept;
-  // n elements, up to four octets, rounded to the points of least weighted squared error.
+  // n elements, up to four octets, rounded to the points of least weighted squared error; once the
+  // sum of errors reaches the limit, the rest is left out.
   void (*lattice_round)(const LatticeView& view, int kind, float step, const float* y,
-                        const float* w, int n, LatticeRounding& out) noexcept;
+                        const float* w, int n, float limit, LatticeRounding& out) noexcept;
+  // Sixteen block scales tried.
+  void (*lattice_scales)(const LatticeScales& problem, const float* d,
+                         LatticeScaleFits& out) noexcept;
 
   // search.h's searches.
   BlockChoice (*search_affine)(const BlockProblem&, int code_max, int integer_max) noexcept;
