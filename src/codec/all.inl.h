@@ -2,18 +2,17 @@
 // vocabulary, inside its namespace. Ends with the table.
 // clang-format off
 #include "codec/search_lanes.inl.h"
-#include "codec/codebook.inl.h"
 #include "codec/lattice.inl.h"
 #include "codec/range.inl.h"
 #include "codec/search_affine.inl.h"
 #include "codec/search_symmetric.inl.h"
 #include "codec/search_single.inl.h"
+#include "codec/codebook.inl.h"
 // clang-format on
 
 constexpr CodecTable make_table() {
   return {
       .first_out_of_range = first_out_of_range,
-      .level_sums = level_sums,
       .lattice_sums = lattice_sums,
       .lattice_round = lattice_round,
       .lattice_scales = lattice_scales,
@@ -21,5 +20,8 @@ constexpr CodecTable make_table() {
       .search_symmetric = search_symmetric,
       .search_single = search_single,
       .search_single_affine = search_single_affine,
+      .search_codebook = search_codebook,
+      .search_codebook_single = search_codebook_single,
+      .least_step = least_step,
   };
 }

@@ -38,21 +38,14 @@ const Codebook& fp4_book();
 // The level nearest to t; between two the upper one.
 float nearest_level(const Codebook& book, float t);
 
-// For sixteen steps: sums over elements in index order, with each element at its nearest level l,
-// of w (x - step l)^2, w x l and w l^2. A step of zero has the value zero only.
-struct LevelSums {
-  alignas(64) std::array<float, 16> error;
-  alignas(64) std::array<float, 16> xl;
-  alignas(64) std::array<float, 16> ll;
-};
-
-// value = h(d) * level over one sub-block: the d, either sign, of least weighted squared error.
-uint16_t search_codebook_single(const Codebook& book, const float* x, const float* w, int n);
+// value = h(d) * level over one sub-block, the d of either sign; problem.subs is 1.
+Grid search_codebook_single(const Codebook& book, const BlockProblem& problem);
 
 // value = (h(d) * scale) * level, scale in [-integer_bound, integer_bound - 1].
 Grid search_codebook(const Codebook& book, const BlockProblem& problem, int integer_bound);
 
-// Of up to sixteen steps the index of the one with the least error; the first of equals.
+// Of up to sixteen steps the index of the one with the least weighted squared error; the first of
+// equals. n is a multiple of 16.
 size_t best_step(const Codebook& book, const float* x, const float* w, int n,
                  std::span<const float> steps);
 

@@ -57,40 +57,24 @@ Sample random_sample(size_t n, uint64_t seed) {
   return sample;
 }
 
-TEST(Codebook, LevelSumsAreTheSameBitsEverywhereAndTheSumsTheyClaim) {
-  for (const int n : {1, 16, 31, 32}) {
-    const Sample sample = random_sample(static_cast<size_t>(n), 3);
-    std::array<float, 16> steps;
+TEST(Codebook, SearchesAreTheSameBitsEverywhere) {
+  for (uint64_t seed = 0; seed < 40; ++seed) {
+    const Sample sample = random_sample(256, seed);
+    const BlockProblem problem{sample.x.data(), sample.w.data(), 8, 32};
+    const BlockProblem single{sample.x.data(), sample.w.data(), 1, 32};
+    alignas(64) std::array<float, 16> steps;
     for (size_t i = 0; i < 16; ++i) steps[i] = 1e-4F * (static_cast<float>(i) - 5);  // with a zero
-    LevelSums expected;
-    const auto scalar = table_for(simd::Isa::scalar).level_sums;
-    scalar(iq4_book(), sample.x.data(), sample.w.data(), n, steps.data(), expected);
+    const CodecTable& scalar = table_for(simd::Isa::scalar);
+    const BlockChoice want = scalar.search_codebook(iq4_book(), problem, 32);
     for (const simd::Isa isa : simd::supported()) {
-      LevelSums sums;
-      table_for(isa).level_sums(iq4_book(), sample.x.data(), sample.w.data(), n, steps.data(),
-                                sums);
-      EXPECT_EQ(sums.error, expected.error) << simd::name_of(isa);
-      EXPECT_EQ(sums.xl, expected.xl) << simd::name_of(isa);
-      EXPECT_EQ(sums.ll, expected.ll) << simd::name_of(isa);
-    }
-    for (size_t lane = 0; lane < 16; ++lane) {
-      double error = 0, xl = 0, ll = 0, size = 0;
-      for (size_t i = 0; i < sample.x.size(); ++i) {
-        const double x = static_cast<double>(sample.x[i]);
-        const double w = static_cast<double>(sample.w[i]);
-        const float inverse = steps[lane] != 0 ? 1 / steps[lane] : 0;
-        const double level = static_cast<double>(nearest_level(iq4_book(), sample.x[i] * inverse));
-        error += w * std::pow(x - static_cast<double>(steps[lane]) * level, 2);
-        xl += w * x * level;
-        ll += w * level * level;
-        size += w * std::fabs(x * level);
-      }
-      // n additions of terms with at most four roundings each.
-      const double u = (n + 4) * 0x1p-24;
-      EXPECT_NEAR(static_cast<double>(expected.xl[lane]), xl, u * size);
-      EXPECT_NEAR(static_cast<double>(expected.ll[lane]), ll, u * ll);
-      // The differences round, too, by half an ulp of x or of its value each.
-      EXPECT_NEAR(static_cast<double>(expected.error[lane]), error, 4 * u * error + 1e-13);
+      const CodecTable& t = table_for(isa);
+      const BlockChoice got = t.search_codebook(iq4_book(), problem, 32);
+      EXPECT_EQ(got.d, want.d) << simd::name_of(isa);
+      EXPECT_TRUE(std::equal(got.scale, got.scale + 8, want.scale)) << simd::name_of(isa);
+      EXPECT_EQ(t.search_codebook_single(iq4_book(), single).d,
+                scalar.search_codebook_single(iq4_book(), single).d);
+      EXPECT_EQ(t.least_step(iq4_book(), sample.x.data(), sample.w.data(), 32, steps.data()),
+                scalar.least_step(iq4_book(), sample.x.data(), sample.w.data(), 32, steps.data()));
     }
   }
 }
@@ -119,8 +103,8 @@ TEST(Codebook, SingleStepsAreNearlyTheBestOfAllHalves) {
       const float d = base::f16_to_f32(static_cast<uint16_t>(half));
       least = std::min({least, single_error(sample, d), single_error(sample, -d)});
     }
-    const uint16_t d = search_codebook_single(iq4_book(), sample.x.data(), sample.w.data(), 32);
-    ours += single_error(sample, base::f16_to_f32(d));
+    const Grid grid = search_codebook_single(iq4_book(), {sample.x.data(), sample.w.data(), 1, 32});
+    ours += single_error(sample, base::f16_to_f32(grid.d));
     best += least;
   }
   std::printf("error / least possible: %.4f\n", ours / best);
@@ -128,10 +112,13 @@ TEST(Codebook, SingleStepsAreNearlyTheBestOfAllHalves) {
 }
 
 TEST(Codebook, BestStepIsTheFirstOfTheLeast) {
-  const float x[] = {3, 6, 12, 24};
-  const float w[] = {1, 1, 1, 1};
+  std::vector<float> x(16, 3.0F);
+  x[1] = 6;
+  x[2] = 12;
+  x[15] = 24;
+  const std::vector<float> w(16, 1.0F);
   const float steps[] = {5, 1, 3, 3, 0};
-  EXPECT_EQ(best_step(fp4_book(), x, w, 4, steps), 2U);
+  EXPECT_EQ(best_step(fp4_book(), x.data(), w.data(), 16, steps), 2U);
 }
 
 }  // namespace

@@ -69,18 +69,38 @@ struct Case {
   bool reference_rule;  // also compare under the weights the reference minimizes
 };
 constexpr std::array kCases = {
-    Case{DType::q8_0, "Q8_0.noim", false, true},      Case{DType::q8_0, "Q8_0.noim", true, true},
-    Case{DType::q4_k, "Q4_K.noim", false, true},      Case{DType::q4_k, "Q4_K.im", true, true},
-    Case{DType::q5_k, "Q5_K.noim", false, true},      Case{DType::q5_k, "Q5_K.im", true, true},
-    Case{DType::q6_k, "Q6_K.noim", false, false},     Case{DType::q6_k, "Q6_K.im", true, true},
-    Case{DType::iq4_nl, "IQ4_NL.noim", false, false}, Case{DType::iq4_nl, "IQ4_NL.im", true, true},
-    Case{DType::iq4_xs, "IQ4_XS.noim", false, false}, Case{DType::iq4_xs, "IQ4_XS.im", true, true},
-    Case{DType::mxfp4, "MXFP4.noim", false, true},    Case{DType::mxfp4, "MXFP4.noim", true, true},
-    Case{DType::nvfp4, "NVFP4.noim", false, true},    Case{DType::nvfp4, "NVFP4.noim", true, true},
-    Case{DType::tq1_0, "TQ1_0.noim", false, true},    Case{DType::tq1_0, "TQ1_0.noim", true, true},
-    Case{DType::tq2_0, "TQ2_0.noim", false, true},    Case{DType::tq2_0, "TQ2_0.noim", true, true},
-    Case{DType::q1_0, "Q1_0.noim", false, true},      Case{DType::q1_0, "Q1_0.noim", true, true},
-    Case{DType::q2_0, "Q2_0.noim", false, true},      Case{DType::q2_0, "Q2_0.noim", true, true},
+    Case{DType::q4_0, "Q4_0.noim", false, true},
+    Case{DType::q4_0, "Q4_0.im", true, true},
+    Case{DType::q4_1, "Q4_1.noim", false, true},
+    Case{DType::q4_1, "Q4_1.im", true, true},
+    Case{DType::q5_0, "Q5_0.noim", false, true},
+    Case{DType::q5_0, "Q5_0.im", true, true},
+    Case{DType::q5_1, "Q5_1.noim", false, true},
+    Case{DType::q5_1, "Q5_1.im", true, true},
+    Case{DType::q8_0, "Q8_0.noim", false, true},
+    Case{DType::q8_0, "Q8_0.noim", true, true},
+    Case{DType::q4_k, "Q4_K.noim", false, true},
+    Case{DType::q4_k, "Q4_K.im", true, true},
+    Case{DType::q5_k, "Q5_K.noim", false, true},
+    Case{DType::q5_k, "Q5_K.im", true, true},
+    Case{DType::q6_k, "Q6_K.noim", false, false},
+    Case{DType::q6_k, "Q6_K.im", true, true},
+    Case{DType::iq4_nl, "IQ4_NL.noim", false, false},
+    Case{DType::iq4_nl, "IQ4_NL.im", true, true},
+    Case{DType::iq4_xs, "IQ4_XS.noim", false, false},
+    Case{DType::iq4_xs, "IQ4_XS.im", true, true},
+    Case{DType::mxfp4, "MXFP4.noim", false, true},
+    Case{DType::mxfp4, "MXFP4.noim", true, true},
+    Case{DType::nvfp4, "NVFP4.noim", false, true},
+    Case{DType::nvfp4, "NVFP4.noim", true, true},
+    Case{DType::tq1_0, "TQ1_0.noim", false, true},
+    Case{DType::tq1_0, "TQ1_0.noim", true, true},
+    Case{DType::tq2_0, "TQ2_0.noim", false, true},
+    Case{DType::tq2_0, "TQ2_0.noim", true, true},
+    Case{DType::q1_0, "Q1_0.noim", false, true},
+    Case{DType::q1_0, "Q1_0.noim", true, true},
+    Case{DType::q2_0, "Q2_0.noim", false, true},
+    Case{DType::q2_0, "Q2_0.noim", true, true},
     Case{DType::iq2_xxs, "IQ2_XXS.im", true, true},
     Case{DType::iq2_xs, "IQ2_XS.im", true, true},
     Case{DType::iq2_s, "IQ2_S.noim", false, true},
@@ -395,7 +415,7 @@ TEST(Codec, ValuesThatCannotBeStoredAreNamedByColumn) {
 TEST(Codec, TheWholeRangeIsStorable) {
   for (const Codec* codec : codecs()) {
     if (codec->type() == DType::q1_0) continue;  // has no code for the zeros beside the value
-    if (codec->group_elems() > 1) continue;  // a point has no zeros beside its largest level
+    if (codec->group_elems() > 1) continue;      // a point has no zeros beside its largest level
     for (const float sign : {1.0F, -1.0F}) {
       std::vector<float> x(512, 0.0F);
       x[9] = sign * codec->range_max();

@@ -8,6 +8,10 @@ namespace karat::codec {
 const Codec& f32_codec();
 const Codec& f16_codec();
 const Codec& bf16_codec();
+const Codec& q4_0_codec();
+const Codec& q4_1_codec();
+const Codec& q5_0_codec();
+const Codec& q5_1_codec();
 const Codec& q8_0_codec();
 const Codec& iq4_nl_codec();
 const Codec& iq4_xs_codec();

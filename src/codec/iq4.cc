@@ -49,10 +49,7 @@ class IQ4NL final : public Codec {
   Grid choose_grid(const float* x, const float* w) const override {
     std::array<float, kSubElems> weights;
     condition_weights(w, kSubElems, weights.data());
-    Grid grid;
-    grid.d = search_codebook_single(iq4_book(), x, weights.data(), kSubElems);
-    grid.step[0] = base::f16_to_f32(grid.d);
-    return grid;
+    return search_codebook_single(iq4_book(), {x, weights.data(), 1, kSubElems});
   }
 
   void round(const Grid& grid, int, const float* x, const float*, Code* codes,

@@ -27,4 +27,19 @@ void unpack_nibbles(const uint8_t* q, int n, Code* codes, CodeOf code_of) {
   }
 }
 
+// Of codes that are stored as they are.
+inline unsigned low_nibble(Code code) { return static_cast<unsigned>(code) & 15U; }
+inline Code code_of_nibble(uint8_t nibble) { return nibble; }
+
+// The fifth bit of 32 codes: bit i % 8 of byte i / 8.
+inline void pack_fifth_bits(const Code* codes, uint8_t* qh) {
+  for (int i = 0; i < 32; ++i) {
+    const unsigned bit = static_cast<unsigned>(codes[i]) >> 4 & 1U;
+    qh[i / 8] = static_cast<uint8_t>(qh[i / 8] | bit << i % 8);
+  }
+}
+inline void unpack_fifth_bits(const uint8_t* qh, Code* codes) {
+  for (int i = 0; i < 32; ++i) codes[i] |= (qh[i / 8] >> i % 8 & 1) << 4;
+}
+
 }  // namespace karat::codec

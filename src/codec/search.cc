@@ -4,9 +4,7 @@
 #include "codec/table.h"
 
 namespace karat::codec {
-namespace {
 
-// A block scale that nothing uses is stored as zero.
 Grid to_grid(const BlockChoice& choice, int subs) {
   Grid grid;
   for (size_t s = 0; s < static_cast<size_t>(subs); ++s) {
@@ -20,7 +18,12 @@ Grid to_grid(const BlockChoice& choice, int subs) {
   return grid;
 }
 
-}  // namespace
+Grid to_grid(const BlockChoice& choice) {
+  Grid grid;
+  grid.d = base::f32_to_f16(choice.d);
+  grid.step[0] = choice.d;
+  return grid;
+}
 
 Grid search_affine(const BlockProblem& problem, int code_max, int integer_max) {
   return to_grid(table().search_affine(problem, code_max, integer_max), problem.subs);
@@ -31,11 +34,7 @@ Grid search_symmetric(const BlockProblem& problem, int code_bound, int integer_b
 }
 
 Grid search_single(const BlockProblem& problem, int code_bound) {
-  const BlockChoice choice = table().search_single(problem, code_bound);
-  Grid grid;
-  grid.d = base::f32_to_f16(choice.d);
-  grid.step[0] = choice.d;
-  return grid;
+  return to_grid(table().search_single(problem, code_bound));
 }
 
 Grid search_single_affine(const BlockProblem& problem, int code_max) {

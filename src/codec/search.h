@@ -53,4 +53,9 @@ struct BlockChoice {
   float min[kSubBlocksMax] = {};
 };
 
+// As stored; a block scale that nothing uses is zero.
+Grid to_grid(const BlockChoice& choice, int subs);
+// Without a second level: d is the step.
+Grid to_grid(const BlockChoice& choice);
+
 }  // namespace karat::codec

@@ -259,7 +259,7 @@ struct AffineSearch {
     const F16x middle = round_even(add(splat(near.min), wanted));
     const F16x integer = clamp(add(middle, load(kPairMin)), splat(0), top);
     const F16x error = nearest_errors(x(s), w(s), block.n, step_of(splat(d), scale),
-                                      mul(splat(dmin), integer), 0, code_max);
+                                      mul(splat(dmin), integer), EvenLevels{0, code_max});
     const int lane = least_lane(error);
     return {lane_of(scale, lane), lane_of(integer, lane), lane_of(error, lane), near.mean};
   }
@@ -286,7 +286,7 @@ struct AffineSearch {
       const double min = static_cast<double>(pair.min);
       const float step = pair.scale != 0 ? state.d * pair.scale : kNoStep;
       const ResidualSums m =
-          residual_sums(x(s), w(s), block.n, step, state.dmin * pair.min, 0, code_max);
+          residual_sums(x(s), w(s), block.n, step, state.dmin * pair.min, EvenLevels{0, code_max});
       pair.mean = m.l / trials[s].sum_w;
       aa += scale * scale * static_cast<double>(m.ll);
       ab += scale * min * static_cast<double>(m.l);

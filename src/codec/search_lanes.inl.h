@@ -23,6 +23,16 @@ ISA_INLINE F16x fan(float first, float last) {
   return add(splat(first), mul(load(kRamp), splat((last - first) * (1.0F / 15))));
 }
 
+// What values are rounded to: value = step * level - offset. Evenly spaced here, from a list in
+// codebook.inl.h.
+struct EvenLevels {
+  float low;
+  float high;
+  ISA_INLINE F16x nearest(F16x scaled) const {
+    return round_even(clamp(scaled, splat(low), splat(high)));
+  }
+};
+
 constexpr float kNever = 1e30F;  // an error that is none
 
 // Step of a stored scale of zero: every code but 0 is out of its reach, and its square times the
@@ -111,14 +121,15 @@ struct ResidualSums {
   float e, le, l, ll;
 };
 
-// Sums at the codes nearest to (x + offset) / step; step is not zero.
+// Sums at the levels nearest to (x + offset) / step; step is not zero.
+template <class Levels>
 ISA_INLINE ResidualSums residual_sums(const float* x, const float* w, int n, float step,
-                                      float offset, float low, float high) {
+                                      float offset, const Levels& levels) {
   const F16x inverse = splat(1 / step);
   F16x se = splat(0), sle = se, sl = se, sll = se;
   for (int i = 0; i < n; i += 16) {
     const F16x shifted = add(load(x + i), splat(offset));
-    const F16x code = round_even(clamp(mul(shifted, inverse), splat(low), splat(high)));
+    const F16x code = levels.nearest(mul(shifted, inverse));
     const F16x e = sub(shifted, mul(code, splat(step)));
     const F16x weight = load(w + i);
     const F16x weighted = mul(weight, code);
@@ -132,16 +143,15 @@ ISA_INLINE ResidualSums residual_sums(const float* x, const float* w, int n, flo
   return {out[0], out[1], out[2], out[3]};
 }
 
-// Weighted squared error of one sub-block under 16 grids, every element at its nearest code.
+// Weighted squared error of one sub-block under 16 grids, every element at its nearest level.
+template <class Levels>
 ISA_INLINE F16x nearest_errors(const float* x, const float* w, int n, F16x step, F16x offset,
-                               float low, float high) {
+                               const Levels& levels) {
   const F16x inverse = div(splat(1), step);
-  const F16x bottom = splat(low);
-  const F16x top = splat(high);
   F16x sum = splat(0);
   for (int i = 0; i < n; ++i) {
     const F16x scaled = mul(add(splat(x[i]), offset), inverse);
-    const F16x e = sub(scaled, round_even(clamp(scaled, bottom, top)));
+    const F16x e = sub(scaled, levels.nearest(scaled));
     sum = add(sum, mul(mul(splat(w[i]), e), e));
   }
   return mul(mul(step, step), sum);

@@ -24,6 +24,7 @@ alignas(64) constexpr float kScaleSign[16] = {1,  1,  1,  1,  1,  1,  1,  1,
 // codes' squares. Bit k of `kept`: the model looks at trial k.
 struct SymmetricTrials {
   uint32_t kept;
+  float energy;  // sum w x^2, the error of a scale of zero
   alignas(64) float step[kSymmetricTrials];
   alignas(64) float error[kSymmetricTrials];
   alignas(64) float squares[kSymmetricTrials];
@@ -39,15 +40,14 @@ struct SymmetricTrial {
   F16x step, error, squares;
 };
 
-// Least squares for the codes nearest to x * inverse; `energy` is sum w x^2.
+// Least squares for the levels nearest to x * inverse; `energy` is sum w x^2.
+template <class Levels>
 ISA_INLINE SymmetricTrial try_symmetric(const float* x, const float* w, int n, float energy,
-                                        F16x inverse, float low, float high) {
-  const F16x bottom = splat(low);
-  const F16x top = splat(high);
+                                        F16x inverse, const Levels& levels) {
   F16x sll = splat(0), sxl = sll;
   for (int i = 0; i < n; ++i) {
     const F16x value = splat(x[i]);
-    const F16x code = round_even(clamp(mul(value, inverse), bottom, top));
+    const F16x code = levels.nearest(mul(value, inverse));
     const F16x weighted = mul(splat(w[i]), code);
     sll = add(sll, mul(weighted, code));
     sxl = add(sxl, mul(weighted, value));
@@ -58,10 +58,19 @@ ISA_INLINE SymmetricTrial try_symmetric(const float* x, const float* w, int n, f
   return {step, select(fits, error, splat(kNever)), sll};
 }
 
+// Where the largest magnitude shall lie among the levels: a fan of trials, and the place that fills
+// the range of the integers.
+struct Reach {
+  float first;
+  float step;
+  float top;
+};
+
+template <class Levels>
 struct SymmetricSearch {
   const ScaledBlock& block;
-  float low;
-  float high;
+  Levels levels;
+  Reach reach;
   float integer_bound;
   SymmetricTrials trials[kSubBlocksMax];
 
@@ -91,19 +100,18 @@ struct SymmetricSearch {
     }
     const float top = largest(most);
     const float energy = sum(sums);
+    out.energy = energy;
     if (top == 0) {
       out.kept = 1;
       out.step[0] = out.error[0] = out.squares[0] = 0;
       return;
     }
     F16x error[kSymmetricGroups];
-    const F16x forward = mul(
-        add(splat(-low),
-            fan(kSymmetricFanFirst + shift, kSymmetricFanFirst + shift + 15 * kSymmetricFanStep)),
-        splat(1 / top));
+    const float first = reach.first + shift * reach.step;
+    const F16x forward = mul(fan(first, first + 15 * reach.step), splat(1 / top));
     for (int g = 0; g < kSymmetricGroups; ++g) {
       const F16x inverse = g == 0 ? forward : sub(splat(0), forward);
-      const SymmetricTrial t = try_symmetric(x(s), w(s), block.n, energy, inverse, low, high);
+      const SymmetricTrial t = try_symmetric(x(s), w(s), block.n, energy, inverse, levels);
       store(out.step + 16 * g, t.step);
       store(out.error + 16 * g, t.error);
       store(out.squares + 16 * g, t.squares);
@@ -159,10 +167,12 @@ struct SymmetricSearch {
     const F16x tried =
         clamp(mul(size, load(kScaleSign)), splat(-integer_bound), splat(integer_bound - 1));
     const F16x error =
-        nearest_errors(x(s), w(s), block.n, step_of(splat(d), tried), splat(0), low, high);
+        nearest_errors(x(s), w(s), block.n, step_of(splat(d), tried), splat(0), levels);
     const int lane = least_lane(error);
-    scale = lane_of(tried, lane);
-    return lane_of(error, lane);
+    const float least_error = lane_of(error, lane);
+    const float energy = trials[s].energy;
+    scale = least_error < energy ? lane_of(tried, lane) : 0;
+    return least_error < energy ? least_error : energy;
   }
 
   SymmetricState start(float d) const {
@@ -182,7 +192,7 @@ struct SymmetricSearch {
       if (state.scale[s] == 0) continue;
       const double scale = static_cast<double>(state.scale[s]);
       const ResidualSums m =
-          residual_sums(x(s), w(s), block.n, state.d * state.scale[s], 0, low, high);
+          residual_sums(x(s), w(s), block.n, state.d * state.scale[s], 0, levels);
       aa += scale * scale * static_cast<double>(m.ll);
       xa += scale * static_cast<double>(m.le);
     }
@@ -215,7 +225,7 @@ struct SymmetricSearch {
   // largest magnitude may lie in the range of the integers, refined.
   SymmetricState attempt(float shift, F16x tops, int rounds) {
     for (int s = 0; s < block.subs; ++s) find_trials(s, shift);
-    const float step = block.largest / (-low * integer_bound);
+    const float step = block.largest / (reach.top * integer_bound);
     const F16x d = half_above_zero(div(splat(step), tops), block.unit);
     SymmetricState state = start(lane_of(d, least_lane(model_totals(d))));
     descend(state, rounds);
@@ -229,24 +239,30 @@ struct SymmetricSearch {
     for (int k = 0; k < more; ++k) {
       // The tops of all attempts together are evenly spread over [1/2, 1].
       const float t = (static_cast<float>(k) + 0.5F) / static_cast<float>(more);
-      const SymmetricState state =
-          attempt(kSymmetricFanStep * t, fan(1 - t / 32, 1 - (t + 15) / 32), kManyRounds);
+      const SymmetricState state = attempt(t, fan(1 - t / 32, 1 - (t + 15) / 32), kManyRounds);
       if (state.total < best.total) best = state;
     }
     return best;
   }
 };
 
-BlockChoice search_symmetric(const BlockProblem& problem, int code_bound,
-                             int integer_bound) noexcept {
+template <class Levels>
+BlockChoice search_levels(const BlockProblem& problem, const Levels& levels, const Reach& reach,
+                          int integer_bound) {
   ScaledBlock block;
   scale_block(problem, block);
   BlockChoice choice;
   if (block.empty) return choice;
-  const float bound = static_cast<float>(code_bound);
-  SymmetricSearch search{block, -bound, bound - 1, static_cast<float>(integer_bound), {}};
+  SymmetricSearch<Levels> search{block, levels, reach, static_cast<float>(integer_bound), {}};
   const SymmetricState state = search.run();
   choice.d = state.d * block.unit;
   for (int s = 0; s < block.subs; ++s) choice.scale[s] = state.scale[s];
   return choice;
+}
+
+BlockChoice search_symmetric(const BlockProblem& problem, int code_bound,
+                             int integer_bound) noexcept {
+  const float bound = static_cast<float>(code_bound);
+  return search_levels(problem, EvenLevels{-bound, bound - 1},
+                       {bound + kSymmetricFanFirst, kSymmetricFanStep, bound}, integer_bound);
 }

@@ -31,6 +31,23 @@ constexpr float kIq4[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
                             1,    13,   25,  38,  53,  69,  89,  113};
 constexpr float kFp4[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
 
+int five_bits(const Bytes& b, size_t qh, size_t i) {
+  return nibble(b, qh + 4, i, 32) | (b[qh + i / 8] >> i % 8 & 1) << 4;
+}
+
+float value_q4_0(const Bytes& b, size_t i) {
+  return static_cast<float>(nibble(b, 2, i, 32) - 8) * half_at(b, 0);
+}
+float value_q4_1(const Bytes& b, size_t i) {
+  return static_cast<float>(nibble(b, 4, i, 32)) * half_at(b, 0) + half_at(b, 2);
+}
+float value_q5_0(const Bytes& b, size_t i) {
+  return static_cast<float>(five_bits(b, 2, i) - 16) * half_at(b, 0);
+}
+float value_q5_1(const Bytes& b, size_t i) {
+  return static_cast<float>(five_bits(b, 4, i)) * half_at(b, 0) + half_at(b, 2);
+}
+
 float value_iq4_nl(const Bytes& b, size_t i) { return half_at(b, 0) * kIq4[nibble(b, 2, i, 32)]; }
 
 float value_iq4_xs(const Bytes& b, size_t i) {
@@ -92,10 +109,11 @@ struct Layout {
   float (*value)(const Bytes&, size_t);
 };
 
-constexpr Layout kLayouts[] = {{DType::iq4_nl, value_iq4_nl}, {DType::iq4_xs, value_iq4_xs},
-                               {DType::mxfp4, value_mxfp4},   {DType::nvfp4, value_nvfp4},
-                               {DType::q1_0, value_q1_0},     {DType::q2_0, value_q2_0},
-                               {DType::tq1_0, value_tq1_0},   {DType::tq2_0, value_tq2_0}};
+constexpr Layout kLayouts[] = {
+    {DType::q4_0, value_q4_0},   {DType::q4_1, value_q4_1},     {DType::q5_0, value_q5_0},
+    {DType::q5_1, value_q5_1},   {DType::iq4_nl, value_iq4_nl}, {DType::iq4_xs, value_iq4_xs},
+    {DType::mxfp4, value_mxfp4}, {DType::nvfp4, value_nvfp4},   {DType::q1_0, value_q1_0},
+    {DType::q2_0, value_q2_0},   {DType::tq1_0, value_tq1_0},   {DType::tq2_0, value_tq2_0}};
 
 std::vector<float> decoded(const Codec& codec, const Bytes& raw) {
   std::vector<float> values(static_cast<size_t>(codec.block_elems()));
@@ -171,8 +189,10 @@ TEST(SmallBlocks, FindBadBlockSeesEveryScaleThatIsNoNumber) {
     size_t offset;
   };
   for (const Field field :
-       {Field{DType::iq4_nl, 0}, Field{DType::iq4_xs, 0}, Field{DType::q1_0, 0},
-        Field{DType::q2_0, 0}, Field{DType::tq1_0, 52}, Field{DType::tq2_0, 64}}) {
+       {Field{DType::q4_0, 0}, Field{DType::q4_1, 0}, Field{DType::q4_1, 2}, Field{DType::q5_0, 0},
+        Field{DType::q5_1, 0}, Field{DType::q5_1, 2}, Field{DType::iq4_nl, 0},
+        Field{DType::iq4_xs, 0}, Field{DType::q1_0, 0}, Field{DType::q2_0, 0},
+        Field{DType::tq1_0, 52}, Field{DType::tq2_0, 64}}) {
     const Codec& codec = codec_for(field.type);
     const size_t stride = static_cast<size_t>(codec.block_bytes());
     std::vector<std::byte> bytes(3 * stride, std::byte{0x11});

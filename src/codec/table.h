@@ -11,7 +11,6 @@
 namespace karat::codec {
 
 struct Codebook;
-struct LevelSums;
 struct LatticeRounding;
 struct LatticeScaleFits;
 struct LatticeScales;
@@ -21,9 +20,6 @@ struct LatticeView;
 struct CodecTable {
   // Index of the first of n values that is NaN or greater than range_max in magnitude; n if none.
   int64_t (*first_out_of_range)(const float* x, int64_t n, float range_max) noexcept;
-  // See codebook.h: x and w have n entries, steps sixteen.
-  void (*level_sums)(const Codebook& book, const float* x, const float* w, int n,
-                     const float* steps, LevelSums& out) noexcept;
   // See lattice_view.h. For sixteen steps, n elements (whole octets) rounded level by level, then
   // to the points nearest to those levels. kind is that of all octets, or of no meaning.
   void (*lattice_sums)(const LatticeView& view, int kind, const float* y, const float* w, int n,
@@ -41,6 +37,12 @@ struct CodecTable {
   BlockChoice (*search_symmetric)(const BlockProblem&, int code_bound, int integer_bound) noexcept;
   BlockChoice (*search_single)(const BlockProblem&, int code_bound) noexcept;
   BlockChoice (*search_single_affine)(const BlockProblem&, int code_max) noexcept;
+
+  // codebook.h's. least_step: of sixteen steps.
+  BlockChoice (*search_codebook)(const Codebook&, const BlockProblem&, int integer_bound) noexcept;
+  BlockChoice (*search_codebook_single)(const Codebook&, const BlockProblem&) noexcept;
+  int (*least_step)(const Codebook&, const float* x, const float* w, int n,
+                    const float* steps) noexcept;
 };
 
 const CodecTable& table_for(simd::Isa isa);
