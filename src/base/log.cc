@@ -1,5 +1,6 @@
 #include "base/log.h"
 
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -37,8 +38,19 @@ bool stderr_is_terminal() {
 }
 
 bool stderr_wants_color() {
-  const char* no_color = std::getenv("NO_COLOR");
-  return stderr_is_terminal() && (no_color == nullptr || *no_color == '\0');
+  const auto set = [](const char* name) {
+    const char* value = std::getenv(name);
+    return value != nullptr && *value != '\0';
+  };
+  if (set("NO_COLOR")) return false;
+  const bool forced = set("CLICOLOR_FORCE") && std::strcmp(std::getenv("CLICOLOR_FORCE"), "0") != 0;
+  return forced || stderr_is_terminal();
+}
+
+int stderr_columns() {
+  winsize size{};
+  if (::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return 80;
+  return size.ws_col;
 }
 
 void set_log_sink(LogSink sink) {
@@ -72,7 +84,7 @@ void verbose(const char* format, ...) {
   va_end(arguments);
 }
 
-Progress::Progress(std::string stage, std::string unit, double total) {
+Progress::Progress(std::string stage, std::string unit, double total) : start_ns_(now_ns()) {
   event_.stage = std::move(stage);
   event_.unit = std::move(unit);
   event_.total = total;
@@ -81,7 +93,14 @@ Progress::Progress(std::string stage, std::string unit, double total) {
 Progress::~Progress() {
   const std::lock_guard lock(g_mutex);
   event_.finished = true;
+  event_.seconds = static_cast<double>(now_ns() - start_ns_) * 1e-9;
   if (g_progress) g_progress(event_);
+}
+
+void Progress::skip(double amount) {
+  const std::lock_guard lock(g_mutex);
+  event_.done += amount;
+  event_.skipped += amount;
 }
 
 void Progress::add(double amount, const std::string& current) {
@@ -91,6 +110,7 @@ void Progress::add(double amount, const std::string& current) {
   if (!g_progress || now - last_report_ns_ < 100'000'000) return;
   last_report_ns_ = now;
   event_.current = current;
+  event_.seconds = static_cast<double>(now - start_ns_) * 1e-9;
   g_progress(event_);
 }
 

@@ -19,8 +19,10 @@ void set_log_sink(LogSink sink);
 
 // True if stderr is a terminal that understands control sequences (TERM is not "dumb").
 bool stderr_is_terminal();
-// The same, and the user has not set NO_COLOR.
+// The same, or CLICOLOR_FORCE is set (other than "0") where it is none; never with NO_COLOR.
 bool stderr_wants_color();
+// Columns of the terminal on stderr; 80 if it does not say.
+int stderr_columns();
 
 // How far a long stage is. `done` and `total` are in bytes or FLOPs, never in tensors.
 struct ProgressEvent {
@@ -28,6 +30,8 @@ struct ProgressEvent {
   std::string current;  // what is being worked on, e.g. a tensor name
   std::string unit;     // "bytes", "tokens", "flops"
   double done = 0, total = 0;
+  double skipped = 0;  // of `done`: what was there already, and says nothing about the rate
+  double seconds = 0;  // since the stage began
   bool finished = false;
 };
 using ProgressSink = std::function<void(const ProgressEvent&)>;
@@ -39,10 +43,12 @@ class Progress {
   Progress(std::string stage, std::string unit, double total);
   ~Progress();
   void add(double amount, const std::string& current = {});
+  // Counts work that an earlier run has done.
+  void skip(double amount);
 
  private:
   ProgressEvent event_;
-  int64_t last_report_ns_ = 0;
+  int64_t start_ns_, last_report_ns_ = 0;
 };
 
 }  // namespace karat::base

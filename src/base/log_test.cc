@@ -75,5 +75,25 @@ TEST_F(LogTest, ProgressAddsUpAndIsRare) {
   EXPECT_LT(events.size(), 500u);  // 1,000 calls take far less than the 50 s that would allow
 }
 
+TEST_F(LogTest, SkippedWorkIsDoneButCountedApart) {
+  std::vector<ProgressEvent> events;
+  set_progress_sink([&](const ProgressEvent& event) { events.push_back(event); });
+  {
+    Progress progress("quantize", "bytes", 10);
+    progress.skip(4);
+    progress.add(1);
+    progress.add(2);
+  }
+  ASSERT_FALSE(events.empty());
+  EXPECT_EQ(events.back().done, 7);
+  EXPECT_EQ(events.back().skipped, 4);
+  double seconds = 0;
+  for (const ProgressEvent& event : events) {
+    EXPECT_GE(event.seconds, seconds);
+    seconds = event.seconds;
+  }
+  EXPECT_GT(seconds, 0);
+}
+
 }  // namespace
 }  // namespace karat::base
