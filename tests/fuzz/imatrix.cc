@@ -1,4 +1,4 @@
-// Input: a file of importance statistics.
+// Input: a file of importance statistics, GGUF or the old .dat.
 #include "format/imatrix.h"
 
 #include <cmath>

@@ -104,6 +104,7 @@ void add_imatrices(Seeds& seeds) {
     entry.counts.assign(static_cast<size_t>(count_size), 7);
     importance.entries.emplace("blk.0.ffn_up_exps.weight", entry);
     karat::format::write_imatrix(seeds.next_path(), importance);
+    karat::format::write_imatrix(seeds.next_path(), importance, karat::format::ImatrixLayout::dat);
   }
   seeds.add(karat::test::hostile_gguf());
   seeds.add(karat::test::other_files());
