@@ -158,10 +158,18 @@ std::optional<std::string> did_you_mean(std::string_view word,
     }
     return row[b.size()];
   };
+  // Without what typing errors are most often in: "q4km" is Q4_K_M.
+  const auto plain = [](std::string_view text) {
+    std::string out;
+    for (const char c : text) {
+      if (c != '_' && c != '-') out += static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
+    }
+    return out;
+  };
   std::optional<std::string> best;
   size_t best_distance = std::max<size_t>(1, word.size() / 3) + 1;
   for (const std::string& candidate : candidates) {
-    const size_t d = distance(word, candidate);
+    const size_t d = distance(plain(word), plain(candidate));
     if (d < best_distance) best = candidate, best_distance = d;
   }
   return best;

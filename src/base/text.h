@@ -30,6 +30,7 @@ std::string both_units(uint64_t bytes);
 std::optional<uint64_t> parse_bytes(std::string_view text);
 
 // The candidate closest to `word` in edit distance, if close enough to be a plausible typing error.
+// Case, '_' and '-' do not count.
 std::optional<std::string> did_you_mean(std::string_view word,
                                         const std::vector<std::string>& candidates);
 

@@ -13,6 +13,7 @@
 #include "kernels/dispatch.h"
 #include "model/open.h"
 #include "receipt/receipt.h"
+#include "recipe/mixture.h"
 #include "recipe/quantize.h"
 
 namespace karat::cli {
@@ -22,13 +23,10 @@ using base::fail;
 
 namespace {
 
-tensor::DType type_named(const std::string& option, const std::string& name) {
-  const auto type = tensor::dtype_from_name(name);
-  if (!type) {
-    throw fail(ErrorKind::usage, "%s: unknown type '%s'", option.c_str(),
-               base::printable(name).c_str());
-  }
-  return *type;
+std::vector<std::string> preset_names() {
+  std::vector<std::string> names;
+  for (const recipe::Preset& preset : recipe::presets()) names.emplace_back(preset.name);
+  return names;
 }
 
 class Quantize : public Command {
@@ -40,17 +38,20 @@ class Quantize : public Command {
   void declare(Options& options) override {
     options.text("IN", "", in_, "HF folder or GGUF file (BF16, F16 or F32)").required = true;
     options.text("OUT", "", out_, "the GGUF file to write").required = true;
-    options.text("TYPE", "", type_, "Q4_K_M, or any other type of llama-quantize; COPY keeps all")
-        .required = true;
+    Option& type = options.text("TYPE", "", type_,
+                                "Q4_K_M, or any other type of llama-quantize; COPY keeps all");
+    type.required = true;
+    type.choices = preset_names();
     options.integer("THREADS", "", threads_, "as -t", 1, 1024);
     options.text("--imatrix", "FILE", imatrix_, "importance statistics (karat calibrate)");
     options
         .list("--tensor-type", "RE=TYPE", rules_,
               "the type of tensors whose name matches; the first match decides")
         .repeated = true;
-    options.text("--output-tensor-type", "TYPE", output_type_, "the type of output.weight");
-    options.text("--token-embedding-type", "TYPE", embedding_type_,
-                 "the type of token_embd.weight");
+    options.text("--output-tensor-type", "TYPE", output_type_, "the type of output.weight")
+        .choices = recipe::tensor_type_names();
+    options.text("--token-embedding-type", "TYPE", embedding_type_, "the type of token_embd.weight")
+        .choices = recipe::tensor_type_names();
     options.flag("--leave-output-tensor", leave_output_, "output.weight keeps its type");
     options.flag("--pure", pure_, "TYPE for every tensor, no mixture");
     options.flag("--dry-run", dry_run_, "print the table of tensors and totals, write nothing");
@@ -110,9 +111,10 @@ class Quantize : public Command {
     options.imatrix = !imatrix_.empty();
     for (const std::string& rule : rules_) options.rules.push_back(recipe::parse_type_rule(rule));
     if (!output_type_.empty())
-      options.output_type = type_named("--output-tensor-type", output_type_);
+      options.output_type = recipe::tensor_type_named(output_type_, "--output-tensor-type");
     if (!embedding_type_.empty()) {
-      options.token_embedding_type = type_named("--token-embedding-type", embedding_type_);
+      options.token_embedding_type =
+          recipe::tensor_type_named(embedding_type_, "--token-embedding-type");
     }
     options.pure = pure_;
     options.leave_output = leave_output_;

@@ -46,10 +46,14 @@ std::unique_ptr<Command> make_compare();
 std::unique_ptr<Command> make_verify();
 std::unique_ptr<Command> make_chat();
 std::unique_ptr<Command> make_tokenize();
+std::unique_ptr<Command> make_completion();
 std::vector<std::unique_ptr<Command>> all_commands();
 // The arguments with the names that other tools' users know for a verb replaced by ours: imatrix is
 // calibrate, show is inspect, perplexity is eval ppl.
 std::vector<std::string> without_alias(std::vector<std::string> arguments);
+
+// Declares the options that every verb has.
+void declare_common(Options& options, Common& common);
 
 // Runs the program with the arguments after its name: returns the exit status (README.md,
 // "Use"). The one place of cli/ that catches Error.

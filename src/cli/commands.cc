@@ -15,6 +15,7 @@ std::vector<std::unique_ptr<Command>> all_commands() {
   commands.push_back(make_verify());
   commands.push_back(make_chat());
   commands.push_back(make_tokenize());
+  commands.push_back(make_completion());
   return commands;
 }
 

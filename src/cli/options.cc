@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "cli/foreign.h"
 
 namespace karat::cli {
 
@@ -22,16 +23,6 @@ std::string shown_name(const std::string& names) {
   return comma == std::string::npos ? names : names.substr(comma + 1);
 }
 
-std::vector<std::string> split_names(const std::string& names) {
-  std::vector<std::string> parts;
-  for (size_t begin = 0; begin <= names.size();) {
-    const size_t end = std::min(names.find(',', begin), names.size());
-    parts.push_back(names.substr(begin, end - begin));
-    begin = end + 1;
-  }
-  return parts;
-}
-
 // llama.cpp's long names with one dash ("-sys"), which CLI11 would read as bundled short options.
 bool is_one_dash_word(const std::string& name) {
   return name.size() > 2 && name[0] == '-' && name[1] != '-' && name[1] != '=';
@@ -40,7 +31,7 @@ bool is_one_dash_word(const std::string& name) {
 // The option's names as CLI11 wants them: "-sys" becomes "--sys".
 std::string parser_names(const Option& option) {
   std::string names;
-  for (const std::string& name : split_names(option.names)) {
+  for (const std::string& name : option.name_list()) {
     names += (names.empty() ? "" : ",") + ((is_one_dash_word(name) ? "-" : "") + name);
   }
   return names;
@@ -51,7 +42,7 @@ std::vector<std::string> parser_arguments(const std::vector<std::string>& argume
                                           const std::deque<Option>& options) {
   std::vector<std::string> out(arguments.rbegin(), arguments.rend());
   for (const Option& option : options) {
-    for (const std::string& name : split_names(option.names)) {
+    for (const std::string& name : option.name_list()) {
       if (!is_one_dash_word(name)) continue;
       for (std::string& argument : out) {
         if (argument.substr(0, argument.find('=')) == name) argument.insert(0, "-");
@@ -59,6 +50,12 @@ std::vector<std::string> parser_arguments(const std::vector<std::string>& argume
     }
   }
   return out;
+}
+
+// "; did you mean X?", or nothing.
+std::string hint(const std::string& word, const std::vector<std::string>& candidates) {
+  const auto similar = base::did_you_mean(word, candidates);
+  return similar ? "; did you mean " + *similar + "?" : "";
 }
 
 void declare(CLI::App& app, Option& option) {
@@ -81,24 +78,43 @@ void declare(CLI::App& app, Option& option) {
 
 [[noreturn]] void refuse_extra(const std::string& verb, const std::string& extra,
                                const std::deque<Option>& options) {
-  std::string message = "unexpected argument '" + base::printable(extra) + "'";
-  if (!extra.empty() && extra[0] == '-') {
-    message = "unknown option '" + base::printable(extra) + "'";
-    std::vector<std::string> names;
-    for (const Option& option : options) {
-      for (const std::string& name : split_names(option.names)) names.push_back(name);
-    }
-    const auto hint = base::did_you_mean(extra.substr(0, extra.find('=')), names);
-    if (hint) message += "; did you mean " + *hint + "?";
+  const std::string shown = base::printable(extra);
+  if (extra.empty() || extra[0] != '-') {
+    throw fail(ErrorKind::usage, "unexpected argument '%s' (karat %s --help lists them)",
+               shown.c_str(), verb.c_str());
   }
-  throw fail(ErrorKind::usage, "%s (karat %s --help lists them)", message.c_str(), verb.c_str());
+  const std::string name = extra.substr(0, extra.find('='));
+  std::vector<std::string> names;
+  for (const Option& option : options) {
+    if (option.hidden) continue;
+    for (const std::string& known : option.name_list()) names.push_back(known);
+  }
+  if (const auto advice = foreign_option(name)) {
+    throw fail(ErrorKind::usage, "unknown option '%s': %s", shown.c_str(), advice->c_str());
+  }
+  throw fail(ErrorKind::usage, "unknown option '%s'%s (karat %s --help lists them)", shown.c_str(),
+             hint(name, names).c_str(), verb.c_str());
 }
 
 }  // namespace
 
+std::vector<std::string> Option::name_list() const {
+  std::vector<std::string> parts;
+  for (size_t begin = 0; begin <= names.size();) {
+    const size_t end = std::min(names.find(',', begin), names.size());
+    parts.push_back(names.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return parts;
+}
+
 Option& Options::add(Option option) {
   options_.push_back(std::move(option));
   return options_.back();
+}
+
+void Options::mark_common(size_t begin) {
+  for (size_t i = begin; i < options_.size(); ++i) options_[i].common = true;
 }
 
 Option& Options::flag(std::string names, bool& target, std::string help) {
@@ -122,6 +138,7 @@ Option& Options::integer(std::string names, std::string value, int64_t& target, 
                          int64_t low, int64_t high) {
   std::string unused;
   Option& option = text(std::move(names), std::move(value), unused, std::move(help));
+  option.number = true;
   option.accept = [&target, low, high, name = shown_name(option.names)](const std::string& given) {
     char* end = nullptr;
     errno = 0;
@@ -140,6 +157,7 @@ Option& Options::integer(std::string names, std::string value, int64_t& target, 
 Option& Options::number(std::string names, std::string value, double& target, std::string help) {
   std::string unused;
   Option& option = text(std::move(names), std::move(value), unused, std::move(help));
+  option.number = true;
   option.accept = [&target, name = shown_name(option.names)](const std::string& given) {
     char* end = nullptr;
     const double number = std::strtod(given.c_str(), &end);
@@ -155,6 +173,7 @@ Option& Options::number(std::string names, std::string value, double& target, st
 Option& Options::bytes(std::string names, std::string value, uint64_t& target, std::string help) {
   std::string unused;
   Option& option = text(std::move(names), std::move(value), unused, std::move(help));
+  option.number = true;
   option.accept = [&target, name = shown_name(option.names)](const std::string& given) {
     const std::optional<uint64_t> size = base::parse_bytes(given);
     if (!size) {
@@ -175,8 +194,8 @@ Option& Options::choice(std::string names, std::vector<std::string> choices, std
   option.accept = [&target, choices, value,
                    name = shown_name(option.names)](const std::string& given) {
     if (std::find(choices.begin(), choices.end(), given) == choices.end()) {
-      throw fail(ErrorKind::usage, "%s: '%s' is not one of %s", name.c_str(),
-                 base::printable(given).c_str(), value.c_str());
+      throw fail(ErrorKind::usage, "%s: '%s' is not one of %s%s", name.c_str(),
+                 base::printable(given).c_str(), value.c_str(), hint(given, choices).c_str());
     }
     target = given;
   };
@@ -216,21 +235,23 @@ bool Options::parse(const std::string& verb, const std::vector<std::string>& arg
 
 std::string Options::help(const std::string& verb, const std::string& usage,
                           const std::string& summary) const {
-  std::string positionals, named;
+  std::string positionals, own, common;
   for (const Option& option : options_) {
     if (option.hidden) continue;
     std::string line = "  ";
-    for (const std::string& name : split_names(option.names)) {
+    for (const std::string& name : option.name_list()) {
       line += (line.size() > 2 ? ", " : "") + name;
     }
     if (!option.positional() && !option.value.empty()) line += " " + option.value;
     line += line.size() < 34 ? std::string(34 - line.size(), ' ') : "\n" + std::string(34, ' ');
-    (option.positional() ? positionals : named) += line + option.help + "\n";
+    std::string& section = option.positional() ? positionals : option.common ? common : own;
+    section += line + option.help + "\n";
   }
   std::string text =
       "karat " + verb + ": " + summary + "\n\nUsage: karat " + verb + " " + usage + "\n";
   if (!positionals.empty()) text += "\nArguments:\n" + positionals;
-  return text + "\nOptions:\n" + named;
+  if (!own.empty()) text += "\nOptions:\n" + own;
+  return common.empty() ? text : text + "\nOptions of every verb:\n" + common;
 }
 
 }  // namespace karat::cli

@@ -19,9 +19,14 @@ struct Option {
   bool required = false;
   bool repeated = false;  // may be given more than once, or take several values
   bool hidden = false;    // understood, but not listed by --help
+  bool common = false;    // one that every verb has
+  bool number = false;    // the value is a number or a size: no file, nothing to complete
   // Called once per value ("" for a flag). Throws Error{usage} naming the option if it will not do.
   std::function<void(const std::string&)> accept;
   bool positional() const { return !names.empty() && names[0] != '-'; }
+  bool takes_value() const { return positional() || !value.empty(); }
+  // "-m,--model" one by one.
+  std::vector<std::string> name_list() const;
 };
 
 class Options {
@@ -40,6 +45,8 @@ class Options {
                std::string help);
 
   const std::deque<Option>& all() const { return options_; }
+  // The options from that index on are those of every verb.
+  void mark_common(size_t begin);
 
   // Reads the arguments after the verb. Unknown options end in Error{usage} with a suggestion, as
   // do missing required ones. Returns false if --help was asked for.

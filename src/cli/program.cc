@@ -6,7 +6,9 @@
 #include "base/error.h"
 #include "base/interrupt.h"
 #include "base/text.h"
+#include "cli/build_id.h"
 #include "cli/command.h"
+#include "cli/foreign.h"
 #include "cli/terminal.h"
 #include "kernels/dispatch.h"
 #include "receipt/receipt.h"
@@ -45,22 +47,9 @@ int status_of(ErrorKind kind) {
   return 1;
 }
 
-void declare_common(Options& options, Common& common) {
-  options.flag("--json", common.json, "print the result as one JSON object");
-  options.flag("-q,--quiet", common.quiet, "print results and warnings only");
-  options.flag("-v,--verbose", common.verbose, "print more of what happens");
-  options.flag("--force", common.force, "replace an output that exists");
-  options.integer("-t,--threads", "N", common.threads, "threads (default: all CPUs)", 1, 1024);
-  options.bytes("--mem-limit", "SIZE", common.mem_limit, "refuse to use more memory than this");
-  options.integer("-s,--seed", "N", common.seed, "seed of everything random (default 0)", 0);
-  options.choice("--progress", {"auto", "bar", "plain", "json", "none"}, common.progress,
-                 "how progress is shown on stderr");
-  options.choice("--color", {"auto", "always", "never"}, common.color, "colours on stderr");
-}
-
 std::string version_text() {
-  return base::strf("karat %s\ncompiler %s\ninstruction set %s\n", receipt::kVersion, __VERSION__,
-                    kernels::table().name);
+  return base::strf("karat %s\nbuild %s\ncompiler %s\ninstruction set %s\n", receipt::kVersion,
+                    kBuildId, __VERSION__, kernels::table().name);
 }
 
 std::string overview() {
@@ -79,13 +68,25 @@ std::unique_ptr<Command> command_named(const std::string& verb) {
     if (command->verb() == verb) return std::move(command);
     verbs.push_back(command->verb());
   }
+  if (const auto advice = foreign_verb(verb)) {
+    throw fail(ErrorKind::usage, "unknown verb '%s': %s", base::printable(verb).c_str(),
+               advice->c_str());
+  }
   const auto hint = base::did_you_mean(verb, verbs);
   throw fail(ErrorKind::usage, "unknown verb '%s'%s (karat --help lists them)",
              base::printable(verb).c_str(), hint ? ("; did you mean " + *hint + "?").c_str() : "");
 }
 
+// "help VERB" as "VERB --help".
+std::vector<std::string> without_help_verb(std::vector<std::string> arguments) {
+  if (arguments.size() < 2 || arguments[0] != "help") return arguments;
+  arguments.erase(arguments.begin());
+  arguments.emplace_back("--help");
+  return arguments;
+}
+
 void run_verb(const std::vector<std::string>& given) {
-  const std::vector<std::string> arguments = without_alias(given);
+  const std::vector<std::string> arguments = without_alias(without_help_verb(given));
   if (arguments.empty()) throw fail(ErrorKind::usage, "a verb is needed (karat --help lists them)");
   if (arguments[0] == "--help" || arguments[0] == "-h" || arguments[0] == "help") {
     print(overview());
@@ -116,6 +117,21 @@ void report(const char* message, const char* note) {
 constexpr const char* kBugNote = " (a bug in karat: please report it)";
 
 }  // namespace
+
+void declare_common(Options& options, Common& common) {
+  const size_t own = options.all().size();
+  options.flag("--json", common.json, "print the result as one JSON object");
+  options.flag("-q,--quiet", common.quiet, "print results and warnings only");
+  options.flag("-v,--verbose", common.verbose, "print more of what happens");
+  options.flag("--force", common.force, "replace an output that exists");
+  options.integer("-t,--threads", "N", common.threads, "threads (default: all CPUs)", 1, 1024);
+  options.bytes("--mem-limit", "SIZE", common.mem_limit, "refuse to use more memory than this");
+  options.integer("-s,--seed", "N", common.seed, "seed of everything random (default 0)", 0);
+  options.choice("--progress", {"auto", "bar", "plain", "json", "none"}, common.progress,
+                 "how progress is shown on stderr");
+  options.choice("--color", {"auto", "always", "never"}, common.color, "colours on stderr");
+  options.mark_common(own);
+}
 
 void print(const std::string& text) {
   clear_progress();

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/text.h"
+#include "codec/codec.h"
 #include "model/names.h"
 #include "recipe/mixture_rules.h"
 
@@ -196,21 +197,31 @@ class Decider {
 
 }  // namespace
 
+std::vector<std::string> tensor_type_names() {
+  std::vector<std::string> names;
+  for (const codec::Codec* codec : codec::codecs()) names.emplace_back(codec->info().name);
+  return names;
+}
+
+DType tensor_type_named(std::string_view name, const std::string& origin) {
+  if (const std::optional<DType> type = tensor::dtype_from_name(name)) return *type;
+  const auto similar = base::did_you_mean(name, tensor_type_names());
+  throw fail(ErrorKind::usage, "%s: unknown type '%s'%s", origin.c_str(),
+             base::printable(name).c_str(),
+             similar ? ("; did you mean " + *similar + "?").c_str() : "");
+}
+
 TypeRule parse_type_rule(const std::string& text, const std::string& origin) {
   const std::string shown = base::printable(text);
   const size_t equals = text.rfind('=');
   if (equals == std::string::npos || equals == 0) {
     throw fail(ErrorKind::usage, "%s '%s': REGEX=TYPE is expected", origin.c_str(), shown.c_str());
   }
-  const std::optional<DType> type = tensor::dtype_from_name(text.substr(equals + 1));
-  if (!type) {
-    throw fail(ErrorKind::usage, "%s '%s': unknown type '%s'", origin.c_str(), shown.c_str(),
-               base::printable(text.substr(equals + 1)).c_str());
-  }
+  const DType type = tensor_type_named(text.substr(equals + 1), origin + " '" + shown + "'");
   std::string pattern = text.substr(0, equals);
   std::transform(pattern.begin(), pattern.end(), pattern.begin(),
                  [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return {base::Regex(pattern), *type};
+  return {base::Regex(pattern), type};
 }
 
 std::vector<TypeRule> read_type_rules(const std::string& path) {

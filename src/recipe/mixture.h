@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/regex.h"
@@ -20,6 +21,11 @@ struct TypeRule {
   base::Regex pattern;
   tensor::DType type;
 };
+// The types that a tensor can be given, as they are spelled.
+std::vector<std::string> tensor_type_names();
+// By name in any case; Error{usage} "ORIGIN: unknown type ..." with a suggestion if there is none.
+tensor::DType tensor_type_named(std::string_view name, const std::string& origin);
+
 // Parses "RE=TYPE" (split at the last '='); the pattern is lower-cased as llama-quantize does.
 // Error{usage} "ORIGIN 'TEXT': ...".
 TypeRule parse_type_rule(const std::string& text, const std::string& origin = "--tensor-type");

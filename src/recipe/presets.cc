@@ -5,6 +5,7 @@
 #include <cctype>
 #include <charconv>
 #include <string>
+#include <vector>
 
 #include "base/error.h"
 #include "base/text.h"
@@ -93,11 +94,15 @@ const Preset* find_preset(std::string_view name) {
 const Preset& preset_named(std::string_view name) {
   if (const Preset* found = find_preset(name)) return *found;
   std::string list;
+  std::vector<std::string> names;
   for (const Preset& preset : kPresets) {
-    list += (list.empty() ? "" : " ") + std::string(preset.name);
+    names.emplace_back(preset.name);
+    list += (list.empty() ? "" : " ") + names.back();
   }
-  throw base::fail(base::ErrorKind::usage, "unknown type '%s'; the types are %s",
-                   base::printable(name).c_str(), list.c_str());
+  const auto similar = base::did_you_mean(name, names);
+  throw base::fail(base::ErrorKind::usage, "unknown type '%s'; %sthe types are %s",
+                   base::printable(name).c_str(),
+                   similar ? ("did you mean " + *similar + "? ").c_str() : "", list.c_str());
 }
 
 }  // namespace karat::recipe

@@ -35,6 +35,7 @@ std::vector<std::vector<std::string>> working_lines(const TempDir& dir) {
       {"verify", dir.path("q.gguf")},
       {"chat", "-m", kTiny, "-p", "hello", "-n", "4", "-q"},
       {"tokenize", "-m", kTiny, "hello"},
+      {"completion", "bash"},
   };
 }
 
@@ -140,7 +141,7 @@ TEST(CommandLine, OtherToolsNamesOfAVerb) {
 TEST(CommandLine, VersionNamesCompilerAndInstructionSet) {
   const Outcome outcome = run_karat({"--version"}, {.environment = {"KARAT_ISA=scalar"}});
   EXPECT_TRUE(succeeded(outcome));
-  for (const char* word : {"karat 0.", "compiler", "instruction set scalar"}) {
+  for (const char* word : {"karat 0.", "\nbuild ", "\ncompiler ", "\ninstruction set scalar"}) {
     EXPECT_NE(outcome.out.find(word), std::string::npos) << outcome.out;
   }
 }
@@ -157,6 +158,15 @@ TEST(Status2, WrongCommandLines) {
       {{"zzzzzzzzz"}, {"'zzzzzzzzz'"}},
       {{"inspect", "--tensrs", "x"}, {"'--tensrs'", "did you mean --tensors?"}},
       {{"eval", "ppl", "-m", "x", "--chunk", "3"}, {"did you mean --chunks?"}},
+      {{"inspect", "x", "-ngl", "99"}, {"'-ngl'", "CPU only"}},
+      {{"eval", "ppl", "-m", "x", "--batch-size=512"}, {"'--batch-size=512'", "leave it out"}},
+      {{"download", "x"}, {"'download'", "hf download"}},
+      {{"eval", "pppl", "-m", "x"}, {"did you mean ppl?"}},
+      {{"inspect", "x", "--progress", "bars"}, {"did you mean bar?"}},
+      {{"quantize", kTiny, "x.gguf", "q4km"}, {"'q4km'", "did you mean Q4_K_M?"}},
+      {{"quantize", kTiny, "x.gguf", "Q8_0", "--tensor-type", "x=q4k"}, {"did you mean q4_K?"}},
+      {{"quantize", kTiny, "x.gguf", "Q8_0", "--output-tensor-type", "q6k"},
+       {"did you mean q6_K?"}},
       {{"inspect"}, {"MODEL"}},
       {{"inspect", "a", "b"}, {"'b'"}},
       {{"inspect", kTiny, "-t", "0"}, {"--threads", "'0'"}},
