@@ -106,7 +106,7 @@ class Codec {
   Codec(tensor::DType type, int sub_elems, int group_elems, float range_max);
 
   // encode_row after its checks: the three steps per block. The plain float formats, which have no
-  // grid, convert directly.
+  // grid, convert directly; the lattice formats pass indices on, not codes.
   virtual void encode_checked(std::span<const float> x, std::span<const float> importance,
                               std::span<std::byte> out) const;
 

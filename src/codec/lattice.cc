@@ -23,11 +23,15 @@ int level_number(const LatticeFormat& format, uint16_t cell, int j) {
   return cell >> (bits * j) & ((1 << bits) - 1);
 }
 
-// Whether nothing has to be done about an octet's weights: those of weigh() are as they should be.
-bool are_conditioned(const float* w) {
+// Weights of an octet for a choice among points: those of weigh() are as they should be.
+void octet_weights(const float* w, float* out) {
   bool good = true;
   for (int j = 0; j < kOctet; ++j) good = good && w[j] > 0 && w[j] < kWeightMax;
-  return good;
+  if (good) {
+    std::copy_n(w, kOctet, out);
+  } else {
+    condition_weights(w, kOctet, out);
+  }
 }
 
 }  // namespace
@@ -151,14 +155,25 @@ void LatticeCodec::round(const Grid& grid, int index, const float* x, const floa
   const float step = grid.step[sub];
   std::array<float, kOctet> weights;
   weights.fill(1.0F);
-  if (w != nullptr && !are_conditioned(w)) {
-    condition_weights(w, kOctet, weights.data());
-  } else if (w != nullptr) {
-    std::copy_n(w, kOctet, weights.begin());
-  }
+  if (w != nullptr) octet_weights(w, weights.data());
   const OctetChoice choice = nearest_octet(lattice(), step, grid.min[sub], x, weights.data());
   octet_codes(format_, choice, codes);
   for (int j = 0; j < kOctet; ++j) values[j] = step * static_cast<float>(codes[j]);
+}
+
+void LatticeCodec::encode_checked(std::span<const float> x, std::span<const float> importance,
+                                  std::span<std::byte> out) const {
+  std::vector<float> weights(x.size());
+  weigh(x, importance, weights);
+  std::array<float, kBlockElemsMax> block_weights;
+  for (size_t b = 0; b * kBlockElemsMax < x.size(); ++b) {
+    const float* block = &x[b * kBlockElemsMax];
+    const float* w = &weights[b * kBlockElemsMax];
+    const Grid grid = choose_grid(block, w);
+    for (size_t i = 0; i < kBlockElemsMax; i += kOctet) octet_weights(w + i, &block_weights[i]);
+    write_block(grid, nearest_octets(lattice(), grid, block, block_weights.data()),
+                &out[b * static_cast<size_t>(block_bytes())]);
+  }
 }
 
 void LatticeCodec::pack(const Grid& grid, const Code* codes, std::byte* block) const {

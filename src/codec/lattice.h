@@ -109,6 +109,9 @@ class LatticeCodec : public Codec {
  protected:
   explicit LatticeCodec(const LatticeFormat& format);
 
+  // The three steps without codes in between.
+  void encode_checked(std::span<const float> x, std::span<const float> importance,
+                      std::span<std::byte> out) const override;
   // Between a block's bytes and d, scale, min (1 where a sub-block's delta is negative), indices
   // and states.
   virtual void write_block(const Grid& grid, const LatticeBlock& content,

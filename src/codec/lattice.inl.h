@@ -69,7 +69,6 @@ void lattice_sums(const LatticeView& view, int kind, const float* y, const float
   }
 }
 
-
 // Of each element alone: the level number nearest to it (or next to that), and the least error of
 // any level.
 struct Alone {

@@ -20,10 +20,11 @@ constexpr float kFanRatio = 0.87F;
 // Trial d, in units of the one that puts the largest step on the largest scale.
 constexpr float kTopFirst = 0.92F;
 constexpr float kTopStep = 0.02F;
-// Scales of a sub-block for which all points are compared.
+// Scales of a sub-block for which all points are compared: those whose coarsely chosen points have
+// an error of up to the margin times the least. IQ1's three levels gain less from more trials.
 constexpr size_t kTrials = 8;
-
-constexpr float kMargin = 1.3F;
+constexpr float kMargin = 1.5F;
+constexpr float kTernaryMargin = 1.3F;
 
 constexpr float kNever = std::numeric_limits<float>::infinity();
 
@@ -164,7 +165,8 @@ void LatticeSearch::choose_points(State* state) const {
     float least = kNever;
     Trials errors = coarse_errors(s, state->d);
     const float constant = energy(s);
-    const float most = kMargin * (*std::min_element(errors.begin(), errors.end()) + constant);
+    const float margin = f_.has_delta() ? kTernaryMargin : kMargin;
+    const float most = margin * (*std::min_element(errors.begin(), errors.end()) + constant);
     for (size_t t = 0; t < kTrials; ++t) {
       const auto next = std::min_element(errors.begin(), errors.end());
       if (*next + constant > most) break;
@@ -262,6 +264,28 @@ OctetChoice nearest_octet(const Lattice& lattice, float step, int delta, const f
   table().lattice_round(lattice.view(), format.state == OctetState::sub_block_delta ? delta : 0,
                         step, y, w, kOctet, kNever, rounding);
   return {rounding.index[0], format.has_delta() ? rounding.kind[0] : signs};
+}
+
+LatticeBlock nearest_octets(const Lattice& lattice, const Grid& grid, const float* x,
+                            const float* w) {
+  const LatticeFormat& format = lattice.format();
+  LatticeBlock content;
+  std::array<float, kBlockElemsMax> y;
+  for (size_t o = 0; o < kOctets; ++o) {
+    content.state[o] = to_magnitudes(format.state, x + kOctet * o, w + kOctet * o, &y[kOctet * o]);
+  }
+  const size_t octets = static_cast<size_t>(format.sub_elems / kOctet);  // of a sub-block
+  for (size_t o = 0; o < kOctets; o += octets) {
+    const size_t s = o / octets;
+    LatticeRounding rounding;
+    table().lattice_round(lattice.view(), grid.min[s], grid.step[s], &y[kOctet * o], w + kOctet * o,
+                          format.sub_elems, kNever, rounding);
+    for (size_t k = 0; k < octets; ++k) {
+      content.index[o + k] = rounding.index[k];
+      if (format.has_delta()) content.state[o + k] = rounding.kind[k];
+    }
+  }
+  return content;
 }
 
 Grid search_lattice(const Lattice& lattice, const float* x, const float* w) {

@@ -14,6 +14,10 @@ namespace karat::codec {
 OctetChoice nearest_octet(const Lattice& lattice, float step, int delta, const float* x,
                           const float* w);
 
+// All octets of a block, each as nearest_octet chooses it.
+LatticeBlock nearest_octets(const Lattice& lattice, const Grid& grid, const float* x,
+                            const float* w);
+
 // The block's d, scales and deltas for 256 values and conditioned weights:
 //
 //   1. per sub-block the sums of its levels under the best of a fan of steps, each element rounded
