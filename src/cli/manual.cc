@@ -44,7 +44,12 @@ std::string entry(const Option& option) {
       head += (head.empty() ? "" : ", ") + bold(name);
     if (option.takes_value()) head += " " + italic(option.value);
   }
-  return ".TP\n" + head + "\n" + escaped(option.help) + "\n";
+  std::string text = option.help;
+  if (!option.choices.empty()) {
+    text += ". One of";
+    for (const std::string& choice : option.choices) text += " " + choice;
+  }
+  return ".TP\n" + head + "\n" + escaped(text) + "\n";
 }
 
 std::string entries(const VerbTable& verb, bool positional, bool common) {

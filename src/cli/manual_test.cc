@@ -16,6 +16,7 @@ TEST(Manual, PageOfAVerb) {
   model.names = "-m,--model";
   model.value = "MODEL";
   model.help = "it's \"it\"";
+  model.choices = {"a", "b-c"};
   force.names = "--force";
   force.help = "replace";
   force.common = true;
@@ -24,7 +25,7 @@ TEST(Manual, PageOfAVerb) {
   EXPECT_TRUE(has(page, ".SH ARGUMENTS\n.TP\n\\fIIN\\fR\n\\&.gguf\\ex\n"));
   EXPECT_TRUE(has(page,
                   ".SH OPTIONS\n.TP\n\\fB\\-m\\fR, \\fB\\-\\-model\\fR \\fIMODEL\\fR\n"
-                  "it\\(aqs \\(dqit\\(dq\n"));
+                  "it\\(aqs \\(dqit\\(dq. One of a b\\-c\n"));
   EXPECT_TRUE(has(page, ".SH OPTIONS OF EVERY VERB\n.TP\n\\fB\\-\\-force\\fR\nreplace\n"));
 }
 

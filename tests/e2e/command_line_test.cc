@@ -63,6 +63,18 @@ TEST(CommandLine, EveryVerbSucceedsAndSaysNothingOnStderr) {
   }
 }
 
+TEST(CommandLine, EveryVerbTakesEveryCommonOption) {
+  TempDir& dir = folder_with_model();
+  for (std::vector<std::string> line : working_lines(dir)) {
+    line.insert(line.end(), {"--force", "-q", "-t", "1", "--mem-limit", "8GiB", "--seed", "3",
+                             "--progress", "json", "--color", "always"});
+    const Outcome outcome = run_karat(line);
+    EXPECT_TRUE(succeeded(outcome)) << line[0];
+    EXPECT_EQ(outcome.err, "") << line[0];
+    EXPECT_TRUE(succeeded(run_karat({line[0], "--help", "-v", "--verbose"}))) << line[0];
+  }
+}
+
 TEST(CommandLine, JsonIsOneObjectWithASchema) {
   TempDir& dir = folder_with_model();
   for (std::vector<std::string> line : working_lines(dir)) {
