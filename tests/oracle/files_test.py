@@ -60,8 +60,10 @@ class Row:
 
     def result(self):
         count = len(self.kld)
+        apart = np.array(self.nll_q) - np.array(self.nll_p)
         return {"tokens": count, "kld": np.mean(self.kld),
-                "kld_se": np.std(self.kld) / np.sqrt(count - 1), "top": np.mean(self.top),
+                "kld_se": np.std(self.kld) / np.sqrt(count - 1),
+                "nll_se": np.std(apart) / np.sqrt(count - 1), "top": np.mean(self.top),
                 "ppl_p": np.exp(np.mean(self.nll_p)), "ppl_q": np.exp(np.mean(self.nll_q))}
 
 
