@@ -4,6 +4,8 @@
 #include "codec/search_lanes.inl.h"
 #include "codec/lattice.inl.h"
 #include "codec/range.inl.h"
+#include "codec/weights.inl.h"
+#include "codec/round.inl.h"
 #include "codec/search_affine.inl.h"
 #include "codec/search_symmetric.inl.h"
 #include "codec/search_single.inl.h"
@@ -16,6 +18,10 @@ constexpr CodecTable make_table() {
       .lattice_sums = lattice_sums,
       .lattice_round = lattice_round,
       .lattice_scales = lattice_scales,
+      .condition_weights = condition_weights,
+      .weigh_by_size = weigh_by_size,
+      .weigh_by_magnitude = weigh_by_magnitude,
+      .round_codes = round_codes,
       .search_affine = search_affine,
       .search_symmetric = search_symmetric,
       .search_single = search_single,

@@ -75,21 +75,25 @@ void Codec::encode_row(std::span<const float> x, std::span<const float> importan
 
 void Codec::encode_checked(std::span<const float> x, std::span<const float> importance,
                            std::span<std::byte> out) const {
-  std::vector<float> weights(x.size());
+  static thread_local std::vector<float> weights;  // a row's: no allocation per row
+  weights.resize(x.size());
   weigh(x, importance, weights);
   const size_t elems = static_cast<size_t>(block_elems());
   const size_t stride = static_cast<size_t>(block_bytes());
   std::array<Code, kBlockElemsMax> codes;
-  std::array<float, kBlockElemsMax> values;
   for (size_t b = 0; b * elems < x.size(); ++b) {
     const float* block = &x[b * elems];
     const float* w = &weights[b * elems];
     const Grid grid = choose_grid(block, w);
-    for (int i = 0; i < block_elems(); i += group_elems()) {
-      round(grid, i, block + i, w + i, &codes[static_cast<size_t>(i)],
-            &values[static_cast<size_t>(i)]);
-    }
+    round_block(grid, block, w, codes.data());
     pack(grid, codes.data(), &out[b * stride]);
+  }
+}
+
+void Codec::round_block(const Grid& grid, const float* x, const float* w, Code* codes) const {
+  std::array<float, kBlockElemsMax> values;
+  for (int i = 0; i < block_elems(); i += group_elems()) {
+    round(grid, i, x + i, w + i, codes + i, &values[static_cast<size_t>(i)]);
   }
 }
 

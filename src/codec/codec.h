@@ -89,6 +89,9 @@ class Codec {
   virtual void round(const Grid& grid, int index, const float* x, const float* w, Code* codes,
                      float* values) const = 0;
 
+  // Step 2 for all elements of a block, codes only: what round gives for each group.
+  virtual void round_block(const Grid& grid, const float* x, const float* w, Code* codes) const;
+
   // Step 3. codes has block_elems() entries within the format's range; block has block_bytes().
   virtual void pack(const Grid& grid, const Code* codes, std::byte* block) const = 0;
 

@@ -88,12 +88,13 @@ struct Q5KBits {
 };
 
 template <class Bits>
-class AffineKCodec final : public Codec {
+class AffineKCodec final : public ScalarCodec {
   using Block = typename Bits::Block;
 
  public:
   // The narrow side is the negative one, dmin * 63.
-  AffineKCodec() : Codec(Bits::kType, kElems / kSubs, 1, base::kF16Max * kIntegerMax) {}
+  AffineKCodec()
+      : ScalarCodec(Bits::kType, kElems / kSubs, 0, Bits::kCodeMax, base::kF16Max * kIntegerMax) {}
 
   void weigh(std::span<const float> x, std::span<const float> importance,
              std::span<float> w) const override {
@@ -104,12 +105,6 @@ class AffineKCodec final : public Codec {
     std::array<float, kElems> weights;
     condition_weights(w, kElems, weights.data());
     return search_affine({x, weights.data(), kSubs, kElems / kSubs}, Bits::kCodeMax, kIntegerMax);
-  }
-
-  void round(const Grid& grid, int index, const float* x, const float*, Code* codes,
-             float* values) const override {
-    const size_t s = static_cast<size_t>(index / sub_elems());
-    round_scalar(grid.step[s], grid.offset[s], 0, Bits::kCodeMax, *x, codes, values);
   }
 
   void pack(const Grid& grid, const Code* codes, std::byte* bytes) const override {

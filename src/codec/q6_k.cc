@@ -15,10 +15,12 @@ constexpr int kElems = 256;
 constexpr int kSubs = 16;
 constexpr int kCodeBound = 32;
 
-class Q6K final : public Codec {
+class Q6K final : public ScalarCodec {
  public:
   // The narrow side: scale and code both at their positive end.
-  Q6K() : Codec(tensor::DType::q6_k, kElems / kSubs, 1, base::kF16Max * 127 * 31) {}
+  Q6K()
+      : ScalarCodec(tensor::DType::q6_k, kElems / kSubs, -kCodeBound, kCodeBound - 1,
+                    base::kF16Max * 127 * 31) {}
 
   void weigh(std::span<const float> x, std::span<const float> importance,
              std::span<float> w) const override {
@@ -29,12 +31,6 @@ class Q6K final : public Codec {
     std::array<float, kElems> weights;
     condition_weights(w, kElems, weights.data());
     return search_symmetric({x, weights.data(), kSubs, kElems / kSubs}, kCodeBound, 128);
-  }
-
-  void round(const Grid& grid, int index, const float* x, const float*, Code* codes,
-             float* values) const override {
-    const size_t s = static_cast<size_t>(index / sub_elems());
-    round_scalar(grid.step[s], 0, -kCodeBound, kCodeBound - 1, *x, codes, values);
   }
 
   void pack(const Grid& grid, const Code* codes, std::byte* bytes) const override {

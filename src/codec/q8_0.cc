@@ -11,9 +11,9 @@
 namespace karat::codec {
 namespace {
 
-class Q8_0 final : public Codec {
+class Q8_0 final : public ScalarCodec {
  public:
-  Q8_0() : Codec(tensor::DType::q8_0, 32, 1, base::kF16Max * 127) {}
+  Q8_0() : ScalarCodec(tensor::DType::q8_0, 32, -128, 127, base::kF16Max * 127) {}
 
   void weigh(std::span<const float> x, std::span<const float> importance,
              std::span<float> w) const override {
@@ -24,11 +24,6 @@ class Q8_0 final : public Codec {
     std::array<float, 32> weights;
     condition_weights(w, 32, weights.data());
     return search_single({x, weights.data(), 1, 32}, 128);
-  }
-
-  void round(const Grid& grid, int, const float* x, const float*, Code* codes,
-             float* values) const override {
-    round_scalar(grid.step[0], 0, -128, 127, *x, codes, values);
   }
 
   void pack(const Grid& grid, const Code* codes, std::byte* bytes) const override {

@@ -7,6 +7,7 @@
 #include <span>
 
 #include "codec/codec.h"
+#include "codec/table.h"
 
 namespace karat::codec {
 
@@ -24,6 +25,30 @@ inline void round_scalar(float step, float offset, Code low, Code high, float x,
   *code = static_cast<Code>(nearest);
   *value = step * nearest - offset;
 }
+
+// A format of which every element takes the nearest code of its sub-block's step and offset.
+class ScalarCodec : public Codec {
+ public:
+  void round(const Grid& grid, int index, const float* x, const float*, Code* codes,
+             float* values) const final {
+    const size_t s = static_cast<size_t>(index / sub_elems());
+    round_scalar(grid.step[s], grid.offset[s], low_, high_, *x, codes, values);
+  }
+  void round_block(const Grid& grid, const float* x, const float*, Code* codes) const final {
+    const ScalarGrid scalar = {grid.step.data(), grid.offset.data(), sub_elems(),
+                               static_cast<float>(low_), static_cast<float>(high_)};
+    table().round_codes(scalar, x, block_elems(), codes);
+  }
+
+ protected:
+  // Codes are in [low, high].
+  ScalarCodec(tensor::DType type, int sub_elems, Code low, Code high, float range_max)
+      : Codec(type, sub_elems, 1, range_max), low_(low), high_(high) {}
+
+ private:
+  Code low_;
+  Code high_;
+};
 
 inline bool half_is_finite(uint16_t half) { return (half & 0x7c00U) != 0x7c00U; }
 

@@ -17,6 +17,15 @@ struct LatticeScales;
 struct LatticeSums;
 struct LatticeView;
 
+// The part of a Grid that rounding needs.
+struct ScalarGrid {
+  const float* step;
+  const float* offset;
+  int sub_elems;
+  float low;
+  float high;
+};
+
 struct CodecTable {
   // Index of the first of n values that is NaN or greater than range_max in magnitude; n if none.
   int64_t (*first_out_of_range)(const float* x, int64_t n, float range_max) noexcept;
@@ -31,6 +40,14 @@ struct CodecTable {
   // Sixteen block scales tried.
   void (*lattice_scales)(const LatticeScales& problem, const float* d,
                          LatticeScaleFits& out) noexcept;
+
+  // See weights.h; w holds conditioned importances and is replaced (weigh_by_size), or is written.
+  void (*condition_weights)(const float* w, int n, float* out) noexcept;
+  void (*weigh_by_size)(float factor, int block, const float* x, int n, float* w) noexcept;
+  void (*weigh_by_magnitude)(const float* x, int n, float* w) noexcept;
+  // codes[i] is the code in [low, high] nearest to x[i] under value = step[s] * code - offset[s],
+  // s = i / sub_elems, as round_scalar() of each (scalar_code.h). sub_elems is a multiple of 16.
+  void (*round_codes)(const ScalarGrid& grid, const float* x, int n, int32_t* codes) noexcept;
 
   // search.h's searches.
   BlockChoice (*search_affine)(const BlockProblem&, int code_max, int integer_max) noexcept;

@@ -23,7 +23,7 @@ void weigh(WeightRule rule, std::span<const float> x, std::span<const float> imp
 
 // The reference's rule for the other formats: with importance q * sqrt(factor * mean(x^2) + x^2),
 // the mean over each `block` elements and q conditioned over the row; 1 without. x.size() ==
-// w.size(), a multiple of `block`.
+// w.size(), a multiple of `block`, and that of 16.
 void weigh_by_size(float factor, size_t block, std::span<const float> x,
                    std::span<const float> importance, std::span<float> w);
 

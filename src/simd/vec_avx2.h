@@ -78,6 +78,10 @@ ISA_INLINE void store(float* p, F16x a) {
   _mm256_storeu_ps(p, a.lo);
   _mm256_storeu_ps(p + 8, a.hi);
 }
+ISA_INLINE void store(int32_t* p, I16x a) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), a.lo);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p + 8), a.hi);
+}
 ISA_INLINE void store_n(float* p, int64_t n, F16x a) {
   _mm256_maskstore_ps(p, mask_of(n, 0), a.lo);
   _mm256_maskstore_ps(p + 8, mask_of(n, 8), a.hi);
@@ -107,6 +111,7 @@ ISA_INLINE F16x min(F16x a, F16x b) {
 ISA_INLINE F16x max(F16x a, F16x b) {
   return {_mm256_max_ps(a.lo, b.lo), _mm256_max_ps(a.hi, b.hi)};
 }
+ISA_INLINE F16x sqrt(F16x a) { return {_mm256_sqrt_ps(a.lo), _mm256_sqrt_ps(a.hi)}; }
 ISA_INLINE F16x abs(F16x a) {
   const __m256 sign = _mm256_set1_ps(-0.0F);
   return {_mm256_andnot_ps(sign, a.lo), _mm256_andnot_ps(sign, a.hi)};

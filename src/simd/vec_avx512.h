@@ -49,6 +49,7 @@ ISA_INLINE void load_interleaved(const float* p, F16x (&out)[4]) {
   out[3].v = _mm512_shuffle_f32x4(low23, high23, 0xee);
 }
 ISA_INLINE void store(float* p, F16x a) { _mm512_storeu_ps(p, a.v); }
+ISA_INLINE void store(int32_t* p, I16x a) { _mm512_storeu_si512(p, a.v); }
 ISA_INLINE void store_n(float* p, int64_t n, F16x a) { _mm512_mask_storeu_ps(p, mask_of(n), a.v); }
 
 ISA_INLINE F16x add(F16x a, F16x b) { return {_mm512_add_ps(a.v, b.v)}; }
@@ -59,6 +60,7 @@ ISA_INLINE F16x fma(F16x a, F16x b, F16x c) { return {_mm512_fmadd_ps(a.v, b.v, 
 ISA_INLINE F16x fnma(F16x a, F16x b, F16x c) { return {_mm512_fnmadd_ps(a.v, b.v, c.v)}; }
 ISA_INLINE F16x min(F16x a, F16x b) { return {_mm512_min_ps(a.v, b.v)}; }
 ISA_INLINE F16x max(F16x a, F16x b) { return {_mm512_max_ps(a.v, b.v)}; }
+ISA_INLINE F16x sqrt(F16x a) { return {_mm512_sqrt_ps(a.v)}; }
 ISA_INLINE F16x abs(F16x a) { return {_mm512_abs_ps(a.v)}; }
 
 ISA_INLINE M16x less(F16x a, F16x b) { return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ)}; }

@@ -33,6 +33,7 @@ int64_t run_operations(const float* a, const float* b, const float* c, const uin
                            max(x, y),
                            abs(x),
                            select(less(x, y), x, y),
+                           sqrt(abs(x)),
                            to_float(i),
                            from_bits(i),
                            lookup16(x, i),
@@ -62,6 +63,10 @@ int64_t run_operations(const float* a, const float* b, const float* c, const uin
        {sums[0], sums[1], sums[2], sums[3], sum(x), largest(y), first_lane(x)}) {
     *out++ = std::bit_cast<uint32_t>(value);
   }
+  int32_t integers[16];
+  store(integers, j);
+  std::memcpy(out, integers, sizeof integers);
+  out += 16;
   float kept[16] = {};
   store_n(kept, n, x);
   return put(out, load(kept)) - begin;

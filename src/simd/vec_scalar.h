@@ -65,6 +65,9 @@ ISA_INLINE void store(float* p, F16x a) {
 ISA_INLINE void store_n(float* p, int64_t n, F16x a) {
   for (int l = 0; l < n; ++l) p[l] = a.lane[l];
 }
+ISA_INLINE void store(int32_t* p, I16x a) {
+  for (int l = 0; l < 16; ++l) p[l] = a.lane[l];
+}
 
 // Arithmetic.
 ISA_INLINE F16x add(F16x a, F16x b) {
@@ -92,6 +95,9 @@ ISA_INLINE F16x max(F16x a, F16x b) {
   return make_f([&](int l) { return a.lane[l] > b.lane[l] ? a.lane[l] : b.lane[l]; });
 }
 
+ISA_INLINE F16x sqrt(F16x a) {
+  return make_f([&](int l) { return std::sqrt(a.lane[l]); });
+}
 ISA_INLINE F16x abs(F16x a) {
   return make_f([&](int l) { return std::fabs(a.lane[l]); });
 }
