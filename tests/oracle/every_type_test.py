@@ -1,10 +1,9 @@
-"""Stock llama.cpp loads a file of every type made from the demo model and computes from it what karat
-computes.
+"""Stock llama.cpp loads a file of every type made from the demo model and computes what karat does.
 
 usage: every_type_test.py [--chunks N] [TYPE...]
 
-Without TYPE, one of each kind of format; with `all`, every type. N chunks of 512 tokens, half of them
-scored (default 4; 65 are more than 16 K tokens). Prints a table for docs/TESTING.md.
+Without TYPE, one of each kind of format; with `all`, every type. N chunks of 512 tokens, half of
+them scored (default 4; 65 are more than 16 K tokens). Prints a table for docs/TESTING.md.
 
 Weights are made with importance from the demo's calibration text. The two engines differ by the
 rounding of activations (files_test.py), so a type passes if stock's KLD from karat with exact
