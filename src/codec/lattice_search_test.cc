@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -108,8 +109,12 @@ TEST(LatticeSearch, NoPointIsNearerThanTheNearestOctet) {
       const std::vector<float> w = random_weights(kOctet, 300 + trial);
       const int delta = static_cast<int>(trial % 2);
       const float step = (0.5F + 0.05F * static_cast<float>(trial)) / top;
+      const OctetChoice choice = nearest_octet(lattice, step, delta, x.data(), w.data());
+      if (format.state == OctetState::even_signs) {
+        EXPECT_EQ(std::popcount(choice.state) % 2, 0) << tensor::info(type).name;
+      }
       Octet codes;
-      octet_codes(format, nearest_octet(lattice, step, delta, x.data(), w.data()), codes.data());
+      octet_codes(format, choice, codes.data());
       const double least = least_error(format, delta, step, x.data(), w.data());
       // Sums of at most 8 terms of 4 roundings each, of which those of the winner count.
       EXPECT_LE(error_of(x.data(), w.data(), step, codes), least * (1 + 24 * 0x1p-24))
