@@ -174,6 +174,16 @@ void add_texts(Seeds& seeds) {
   seeds.add("<|im_start|>the \x1e\x07\x1e\x08\x1e\x0a<think>");
 }
 
+void add_receipts(Seeds& seeds) {
+  const std::string hash(64, 'a');
+  const std::string receipt =
+      R"({"schema": 1, "version": "0.1.0", "verb": "quantize", "inputs": [{"name": "a.gguf",)"
+      R"( "bytes": 12, "sha256": ")" +
+      hash + R"("}], "options": {"type": "Q8_0"}, "notes": {"t": "cold"}, "outputs": []})";
+  seeds.add(receipt);
+  seeds.add(receipt + "\x1e" + hash + " 12 a.gguf\n" + hash + " 7 b c\nx");
+}
+
 void add_replies(Seeds& seeds) {
   const std::string call =
       "<tool_call>\n<function=f>\n<parameter=s>\nx\n</parameter>\n<parameter=i>\n3\n</parameter>\n"
@@ -215,6 +225,8 @@ int main(int argc, char** argv) {
   seeds.begin("model");
   seeds.add(small_model(true));
   seeds.add(small_model(false));
+  seeds.begin("receipt");
+  add_receipts(seeds);
   seeds.begin("reply");
   add_replies(seeds);
   seeds.begin("safetensors");
