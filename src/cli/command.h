@@ -44,6 +44,7 @@ std::unique_ptr<Command> make_quantize();
 std::unique_ptr<Command> make_eval();
 std::unique_ptr<Command> make_compare();
 std::unique_ptr<Command> make_verify();
+std::unique_ptr<Command> make_merge();
 std::unique_ptr<Command> make_chat();
 std::unique_ptr<Command> make_tokenize();
 std::unique_ptr<Command> make_completion();

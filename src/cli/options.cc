@@ -71,6 +71,7 @@ void declare(CLI::App& app, Option& option) {
   declared->required(option.required);
   if (option.repeated) {
     declared->expected(1, CLI::detail::expected_max_vector_size);
+    if (option.positional()) declared->allow_extra_args();
   } else {
     declared->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   }

@@ -54,6 +54,17 @@ TEST(Options, ReadsEveryKind) {
   EXPECT_EQ(p.files, (std::vector<std::string>{"one", "two"}));
 }
 
+TEST(Options, APositionalListTakesAllThatIsLeft) {
+  std::vector<std::string> in;
+  std::string out;
+  Options options;
+  options.list("IN", "", in, "files");
+  options.text("-o", "OUT", out, "a file");
+  EXPECT_TRUE(options.parse("verb", {"one", "two", "-o", "x", "three"}));
+  EXPECT_EQ(in, (std::vector<std::string>{"one", "two", "three"}));
+  EXPECT_EQ(out, "x");
+}
+
 TEST(Options, DefaultsStay) { EXPECT_EQ(parse({"-m", "x"}).count, 7); }
 
 TEST(Options, HelpWinsOverMissingArguments) { EXPECT_TRUE(parse({"--help"}).help); }

@@ -1,5 +1,8 @@
 #include "format/gguf.h"
 
+#include <array>
+#include <string_view>
+
 #include "base/error.h"
 #include "base/text.h"
 #include "format/gguf_head.h"
@@ -56,6 +59,14 @@ void check_shard(const GgufHead& shard, const Metadata& first, const std::string
 std::string shard_path(const std::string& prefix, uint64_t number, uint64_t count) {
   return prefix + base::strf("-%05llu-of-%05llu.gguf", static_cast<unsigned long long>(number + 1),
                              static_cast<unsigned long long>(count));
+}
+
+bool is_gguf(const std::string& path) {
+  const base::File file(path);
+  std::array<char, 4> magic{};
+  if (file.size() < magic.size()) return false;
+  file.read_at(0, std::as_writable_bytes(std::span(magic)));
+  return std::string_view(magic.data(), magic.size()) == "GGUF";
 }
 
 void drop_split_keys(Metadata& metadata) {

@@ -34,6 +34,9 @@ class GgufSource : public FileSource {
   uint64_t alignment_ = 0;
 };
 
+// True for a file that begins as GGUF files do, whatever comes after. Errors as base::File's.
+bool is_gguf(const std::string& path);
+
 // Removes the three split.* keys: for writing as one file what was read from several.
 void drop_split_keys(Metadata& metadata);
 

@@ -239,5 +239,12 @@ TEST(Gguf, ATruncatedSparseGiantIsRefusedAtOnce) {
   EXPECT_EQ(source.at("giant").shape.rows(), rows);
 }
 
+TEST(Gguf, IsToldByItsFirstBytes) {
+  const test::TempDir folder;
+  EXPECT_TRUE(is_gguf(folder.write("a", "GGUF and nothing else")));
+  EXPECT_FALSE(is_gguf(folder.write("b", "GGU")));
+  EXPECT_FALSE(is_gguf(folder.write("c", "gguf")));
+}
+
 }  // namespace
 }  // namespace karat::format

@@ -142,6 +142,7 @@ GgufLayout::GgufLayout(const Metadata& metadata, const std::vector<tensor::Tenso
 void GgufLayout::place_tensors(const std::vector<tensor::TensorInfo>& tensors,
                                const GgufWriteOptions& options) {
   shards_.emplace_back();
+  if (options.no_tensor_first_shard && !tensors.empty()) shards_.emplace_back();
   for (size_t t = 0; t < tensors.size(); ++t) {
     const uint64_t bytes = padded(static_cast<uint64_t>(tensors[t].bytes()), alignment_);
     const size_t held = t - shards_.back().tensor_begin;

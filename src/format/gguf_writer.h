@@ -25,6 +25,8 @@ struct GgufWriteOptions {
   // one; 0 is no limit. A tensor larger than the limit gets a shard of its own.
   uint64_t shard_bytes_max = 0;
   size_t shard_tensors_max = 0;
+  // The first shard has the keys and no tensors.
+  bool no_tensor_first_shard = false;
 };
 
 // Where everything goes. general.alignment in the metadata is honoured (32 without it).

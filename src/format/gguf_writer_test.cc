@@ -220,6 +220,9 @@ TEST(GgufLayout, SplitsBeforeTheTensorThatDoesNotFit) {
   EXPECT_EQ(shard_sizes({.shard_tensors_max = 3}), (std::vector<size_t>{3, 2}));
   EXPECT_EQ(shard_sizes({.shard_bytes_max = 256, .shard_tensors_max = 1}),
             (std::vector<size_t>{1, 1, 1, 1, 1}));
+  EXPECT_EQ(shard_sizes({.no_tensor_first_shard = true}), (std::vector<size_t>{0, 5}));
+  EXPECT_EQ(shard_sizes({.shard_tensors_max = 3, .no_tensor_first_shard = true}),
+            (std::vector<size_t>{0, 3, 2}));
 }
 
 TEST(GgufWriter, ShardsRoundTrip) {

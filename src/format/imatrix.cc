@@ -249,6 +249,12 @@ void write_gguf(const std::string& path, const Importance& importance) {
 
 bool is_imatrix_dat(const std::string& path) { return is_imatrix_dat(head_of(path)); }
 
+bool is_imatrix(const std::string& path) {
+  if (base::is_directory(path)) return false;
+  if (is_imatrix_dat(path)) return true;
+  return is_gguf(path) && GgufSource(path).metadata().get_string("general.type", "") == "imatrix";
+}
+
 Importance read_imatrix(const std::string& path, uint32_t dat_chunk_size) {
   return layout_of(path) == ImatrixLayout::dat ? read_imatrix_dat(path, dat_chunk_size)
                                                : read_gguf(path);

@@ -12,6 +12,9 @@ enum class ImatrixLayout { gguf, dat };
 
 // True for a file that begins like the old layout, whatever comes after. Errors as base::File's.
 bool is_imatrix_dat(const std::string& path);
+// True for either layout: also for a GGUF file that says so. Errors as base::File's and, for a GGUF
+// file, as GgufSource's.
+bool is_imatrix(const std::string& path);
 
 // Reads an importance file of either layout, told apart by their content. Tensors with other
 // suffixes than .in_sum2, .counts, .in_sum and .stats are ignored. Error{bad_input} for anything

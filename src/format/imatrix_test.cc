@@ -152,6 +152,10 @@ TEST(Imatrix, LayoutsAreToldApartByTheirContent) {
   write_imatrix(folder.path("x.dat"), written, ImatrixLayout::gguf);
   EXPECT_TRUE(is_imatrix_dat(folder.path("x.gguf")));
   EXPECT_FALSE(is_imatrix_dat(folder.path("x.dat")));
+  EXPECT_TRUE(is_imatrix(folder.path("x.dat")) && is_imatrix(folder.path("x.gguf")));
+  EXPECT_FALSE(is_imatrix(kGoldens + "gguf/tiny-bf16.gguf"));
+  EXPECT_FALSE(is_imatrix(kGoldens + "imatrix/show-statistics.txt"));
+  EXPECT_FALSE(is_imatrix(folder.path()));
   EXPECT_EQ(read_imatrix(folder.path("x.gguf"), 100).chunk_size, 100u);
   EXPECT_EQ(read_imatrix(folder.path("x.dat"), 100).chunk_size, 512u);
 }

@@ -167,6 +167,12 @@ ModelSummary summarize(const OpenedModel& model) {
   for (const auto& [type, share] : types) out.types.push_back(share);
   std::stable_sort(out.types.begin(), out.types.end(),
                    [](const TypeShare& a, const TypeShare& b) { return a.bytes > b.bytes; });
+  if (model.raw != nullptr) {
+    for (const TensorInfo& tensor : model.raw->tensors()) {
+      ++out.stored_tensors;
+      out.stored_params += tensor.shape.elements();
+    }
+  }
   for (const std::string& file : model.files) out.file_bytes += base::File(file).size();
   return out;
 }
@@ -177,6 +183,10 @@ std::string summary_text(const OpenedModel& model, bool with_tensors) {
   out += line("format", strf("%s, %zu file%s, %s",
                              model.is_gguf ? "GGUF" : "Hugging Face checkpoint", model.files.size(),
                              model.files.size() == 1 ? "" : "s", both_units(s.file_bytes).c_str()));
+  if (model.raw != nullptr) {
+    out += line("stored", grouped(s.stored_tensors) + " tensors, " + grouped(s.stored_params) +
+                              " parameters, vision included");
+  }
   out += config_lines(model.config);
   out += line("parameters",
               grouped(s.params) + ", " + grouped(s.active_params) + " active per token" +
@@ -213,6 +223,10 @@ Json summary_json(const OpenedModel& model, bool with_tensors) {
   for (const std::string& file : model.files) files.push(file);
   out.set("files", std::move(files));
   out.set("file_bytes", s.file_bytes);
+  if (model.raw != nullptr) {
+    out.set("stored_tensors", s.stored_tensors);
+    out.set("stored_params", s.stored_params);
+  }
   out.set("architecture", "qwen35moe");
   out.set("config", config_json(model.config));
   out.set("tensors_count", s.tensors);

@@ -24,6 +24,8 @@ struct ModelSummary {
   int64_t mtp_params = 0;     // of the MTP block
   uint64_t bytes = 0;         // of the tensors' data as presented
   uint64_t file_bytes = 0;    // of the model's files
+  // An HF folder's own tensors, vision included, before they get canonical names and shapes.
+  int64_t stored_tensors = 0, stored_params = 0;
   std::vector<TypeShare> types;  // largest first
   double bits_per_weight() const {
     return params == 0 ? 0 : 8 * static_cast<double>(bytes) / static_cast<double>(params);

@@ -33,6 +33,7 @@ std::vector<std::vector<std::string>> working_lines(const TempDir& dir) {
       {"eval", "kld", "-m", dir.path("q.gguf"), "--ref", kTiny, "-f", kText, "-c", "64"},
       {"compare", kTiny, dir.path("q.gguf"), "--tensors"},
       {"verify", dir.path("q.gguf")},
+      {"merge", dir.path("q.gguf"), "-o", dir.path("s.gguf"), "--split-max-size", "300K"},
       {"chat", "-m", kTiny, "-p", "hello", "-n", "4", "-q"},
       {"tokenize", "-m", kTiny, "hello"},
       {"completion", "bash"},
@@ -227,6 +228,8 @@ TEST(Status5, MemoryLimitBelowNeed) {
       {"quantize", kTiny, "q.gguf", "Q8_0"},
       {"convert", kTiny, "-o", "c.gguf"},
       {"compare", kTiny, kTiny, "--tensors"},
+      {"merge", test::fixture("goldens/gguf/tiny-bf16.gguf"), "-o", "s.gguf", "--split-max-tensors",
+       "9"},
       {"chat", "-m", kTiny, "-p", "hello"},
   };
   for (std::vector<std::string> line : lines) {
