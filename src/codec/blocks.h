@@ -110,6 +110,29 @@ struct BlockTQ2_0 {
 };
 static_assert(sizeof(BlockTQ2_0) == 66);
 
+// Sixteen sub-blocks of 16, scale in the low nibble of scales[i / 16] and min in the high one:
+// value[i] = (h(d) * scale) * code[i] - (h(dmin) * min).
+// code[i] is bits 2 * (i % 128 / 32) and up of q[32 * (i / 128) + i % 32].
+struct BlockQ2K {
+  uint8_t scales[16];
+  uint8_t q[64];
+  uint16_t d;
+  uint16_t dmin;
+};
+static_assert(sizeof(BlockQ2K) == 84);
+
+// Sixteen sub-blocks of 16: value[i] = (h(d) * (scale(i / 16) - 32)) * (code[i] - 4). The low two
+// bits of the code lie as in BlockQ2K, the third is bit i / 32 of hmask[i % 32]. The low four bits
+// of scale(s) are a nibble of scales[s % 8] (the high one if s >= 8), the high two are
+// scales[8 + s % 4] >> 2 * (s / 4) & 3.
+struct BlockQ3K {
+  uint8_t hmask[32];
+  uint8_t q[64];
+  uint8_t scales[12];
+  uint16_t d;
+};
+static_assert(sizeof(BlockQ3K) == 110);
+
 // Eight sub-blocks of 32 with 6-bit scale and min each (scale_min()):
 // value[i] = (h(d) * scale) * q[i] - (h(dmin) * min).
 // q[i] is a nibble of q[32 * (i / 64) + i % 32], the high one if i % 64 >= 32.

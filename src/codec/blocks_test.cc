@@ -57,6 +57,23 @@ float value_q6_k(const Bytes& b, size_t i) {
   return scale * static_cast<float>((low | high << 4) - 32);
 }
 
+float value_q2_k(const Bytes& b, size_t i) {
+  const int code = b[16 + 32 * (i / 128) + i % 32] >> 2 * (i % 128 / 32) & 3;
+  const uint8_t pair = b[i / 16];
+  const float scale = half_at(b, 80) * static_cast<float>(pair & 15);
+  return scale * static_cast<float>(code) - half_at(b, 82) * static_cast<float>(pair >> 4);
+}
+
+float value_q3_k(const Bytes& b, size_t i) {
+  const int low = b[32 + 32 * (i / 128) + i % 32] >> 2 * (i % 128 / 32) & 3;
+  const int high = b[i % 32] >> (i / 32) & 1;
+  const size_t j = i / 16;
+  const uint8_t* sc = &b[96];
+  const int low4 = j < 8 ? sc[j] & 15 : sc[j - 8] >> 4;
+  const int scale = (low4 | (sc[8 + j % 4] >> 2 * (j / 4) & 3) << 4) - 32;
+  return half_at(b, 108) * static_cast<float>(scale) * static_cast<float>(low - (high ? 0 : 4));
+}
+
 struct Layout {
   DType type;
   float (*value)(const Bytes&, size_t);
@@ -81,7 +98,8 @@ void check_block(const Codec& codec, const Layout& layout, const Bytes& raw) {
 
 TEST(Blocks, EveryByteMeansWhatTheFormatSays) {
   for (const Layout layout : {Layout{DType::q8_0, value_q8_0}, Layout{DType::q4_k, value_q4_k},
-                              Layout{DType::q5_k, value_q5_k}, Layout{DType::q6_k, value_q6_k}}) {
+                              Layout{DType::q5_k, value_q5_k}, Layout{DType::q2_k, value_q2_k},
+                              Layout{DType::q3_k, value_q3_k}, Layout{DType::q6_k, value_q6_k}}) {
     const Codec& codec = codec_for(layout.type);
     base::Rng rng(1);
     Bytes raw(static_cast<size_t>(codec.block_bytes()));

@@ -108,7 +108,7 @@ std::span<const Codec* const> codecs() {
   static const std::array list = {
       &f32_codec(),    &f16_codec(),     &bf16_codec(),                                   // plain
       &q4_0_codec(),   &q4_1_codec(),    &q5_0_codec(),  &q5_1_codec(),   &q8_0_codec(),  // legacy
-      &q4_k_codec(),   &q5_k_codec(),    &q6_k_codec(),                                   // K
+      &q2_k_codec(),   &q3_k_codec(),    &q4_k_codec(),  &q5_k_codec(),   &q6_k_codec(),  // K
       &iq4_nl_codec(), &iq4_xs_codec(),  &mxfp4_codec(), &nvfp4_codec(),  // codebooks
       &tq1_0_codec(),  &tq2_0_codec(),   &q1_0_codec(),  &q2_0_codec(),   // few codes
       &iq3_s_codec(),  &iq3_xxs_codec(), &iq2_s_codec(), &iq2_xs_codec(), &iq2_xxs_codec(),

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <limits>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -79,6 +80,10 @@ constexpr std::array kCases = {
     Case{DType::q5_1, "Q5_1.im", true, true},
     Case{DType::q8_0, "Q8_0.noim", false, true},
     Case{DType::q8_0, "Q8_0.noim", true, true},
+    Case{DType::q2_k, "Q2_K.noim", false, false},
+    Case{DType::q2_k, "Q2_K.im", true, true},
+    Case{DType::q3_k, "Q3_K.noim", false, false},
+    Case{DType::q3_k, "Q3_K.im", true, true},
     Case{DType::q4_k, "Q4_K.noim", false, true},
     Case{DType::q4_k, "Q4_K.im", true, true},
     Case{DType::q5_k, "Q5_K.noim", false, true},
@@ -248,17 +253,19 @@ TEST(Codec, ThreeStepsAreEncodeRow) {
 
 // round must pick the nearest of all codes; the value of each code is found by packing it.
 TEST(Codec, RoundPicksTheNearestCode) {
-  for (const DType type : {DType::q8_0, DType::q4_k, DType::q5_k, DType::q6_k}) {
+  for (const DType type :
+       {DType::q8_0, DType::q2_k, DType::q3_k, DType::q4_k, DType::q5_k, DType::q6_k}) {
     const Codec& codec = codec_for(type);
     const size_t elems = static_cast<size_t>(codec.block_elems());
     const std::vector<float> x = random_row(elems, 5, 1.0F);
     const std::vector<float> w(elems, 1.0F);
     const Grid grid = codec.choose_grid(x.data(), w.data());
-    const Code low = type == DType::q8_0 ? -128 : type == DType::q6_k ? -32 : 0;
-    const Code high = type == DType::q8_0   ? 127
-                      : type == DType::q6_k ? 31
-                      : type == DType::q5_k ? 31
-                                            : 15;
+    const auto [low, high] = type == DType::q8_0   ? std::pair(-128, 127)
+                             : type == DType::q2_k ? std::pair(0, 3)
+                             : type == DType::q3_k ? std::pair(-4, 3)
+                             : type == DType::q4_k ? std::pair(0, 15)
+                             : type == DType::q5_k ? std::pair(0, 31)
+                                                   : std::pair(-32, 31);
     for (size_t i = 0; i < elems; ++i) {
       for (const float target : {x[i], 3 * x[i], -100.0F, 100.0F}) {
         Code code;
@@ -329,9 +336,14 @@ TEST(Codec, AwkwardRowsEncodeSoundly) {
   for (float& value : rows.back()) value = std::fabs(value) + 5;  // far from zero
   rows.push_back(random_row(256, 13, 1.0F));
   for (float& value : rows.back()) value = -std::fabs(value);
-  for (const DType type : {DType::q8_0, DType::q4_k, DType::q5_k, DType::q6_k}) {
+  for (const DType type :
+       {DType::q8_0, DType::q2_k, DType::q3_k, DType::q4_k, DType::q5_k, DType::q6_k}) {
     const Codec& codec = codec_for(type);
-    const double codes = type == DType::q8_0 ? 127 : type == DType::q4_k ? 15 : 31;
+    const double codes = type == DType::q8_0   ? 127
+                         : type == DType::q4_k ? 15
+                         : type == DType::q3_k ? 3
+                         : type == DType::q2_k ? 3
+                                               : 31;
     for (const std::vector<float>& x : rows) {
       const std::vector<std::byte> bytes = encode(codec, x, {});
       ASSERT_FALSE(codec.find_bad_block(bytes).has_value());
@@ -435,7 +447,8 @@ TEST(Codec, FindBadBlockSeesEveryNonFiniteScale) {
   };
   for (const Field field :
        {Field{DType::q8_0, 0}, Field{DType::q4_k, 0}, Field{DType::q4_k, 2}, Field{DType::q5_k, 0},
-        Field{DType::q5_k, 2}, Field{DType::q6_k, 208}, Field{DType::f16, 0}}) {
+        Field{DType::q5_k, 2}, Field{DType::q6_k, 208}, Field{DType::q2_k, 80},
+        Field{DType::q2_k, 82}, Field{DType::q3_k, 108}, Field{DType::f16, 0}}) {
     const Codec& codec = codec_for(field.type);
     const size_t stride = static_cast<size_t>(codec.block_bytes());
     std::vector<std::byte> bytes(3 * stride, std::byte{0x11});

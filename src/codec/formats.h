@@ -21,6 +21,8 @@ const Codec& tq1_0_codec();
 const Codec& tq2_0_codec();
 const Codec& q1_0_codec();
 const Codec& q2_0_codec();
+const Codec& q2_k_codec();
+const Codec& q3_k_codec();
 const Codec& q4_k_codec();
 const Codec& q5_k_codec();
 const Codec& q6_k_codec();

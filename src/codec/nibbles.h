@@ -1,5 +1,5 @@
-// The order of four-bit codes in blocks of up to 32 elements: byte i holds element i in its low
-// nibble and element n / 2 + i in its high one.
+// Where blocks keep their codes. Four-bit codes of blocks of up to 32 elements: byte i holds
+// element i in its low nibble and element n / 2 + i in its high one.
 #pragma once
 
 #include <cstdint>
@@ -40,6 +40,23 @@ inline void pack_fifth_bits(const Code* codes, uint8_t* qh) {
 }
 inline void unpack_fifth_bits(const uint8_t* qh, Code* codes) {
   for (int i = 0; i < 32; ++i) codes[i] |= (qh[i / 8] >> i % 8 & 1) << 4;
+}
+
+// The low two bits of 256 codes: element i at bits 2 * (i % 128 / 32) and up of byte
+// 32 * (i / 128) + i % 32.
+inline void pack_two_bits(const Code* codes, uint8_t* q) {
+  for (int b = 0; b < 64; ++b) {
+    const Code* four = codes + 128 * (b / 32) + b % 32;
+    unsigned byte = 0;
+    for (int k = 0; k < 4; ++k) byte |= (static_cast<unsigned>(four[32 * k]) & 3U) << 2 * k;
+    q[b] = static_cast<uint8_t>(byte);
+  }
+}
+inline void unpack_two_bits(const uint8_t* q, Code* codes) {
+  for (int b = 0; b < 64; ++b) {
+    Code* four = codes + 128 * (b / 32) + b % 32;
+    for (int k = 0; k < 4; ++k) four[32 * k] = q[b] >> 2 * k & 3;
+  }
 }
 
 }  // namespace karat::codec

@@ -2,8 +2,9 @@
 // groups of trial roundings (6 products and 4 sums per lane each) and one group of true errors
 // (5 and 5) per round of step 3; the rest is per sub-block. Bound: the arithmetic.
 
-// Trial roundings are (code_bound + t) / largest magnitude for t in this fan, one group for each
-// sign: a negative step gives positive values the extra code.
+// Trial roundings are (code_bound + t) / largest magnitude for t in this fan, which is for 32 codes
+// of either sign and narrows with the root of their number; one group for each sign: a negative
+// step gives positive values the extra code.
 constexpr float kSymmetricFanFirst = -6.2F;
 constexpr float kSymmetricFanStep = 0.85F;
 constexpr int kSymmetricGroups = 2;
@@ -14,7 +15,10 @@ constexpr int kSymmetricKept = 8;
 // Where the scale of the largest magnitude, were it at the first code, lies in the range of the
 // integers: evenly spaced.
 constexpr float kSymmetricTopFirst = 0.75F;
-constexpr float kSymmetricTopLast = 0.99F;
+constexpr float kSymmetricTopLast = 1.0F;
+// With fewer integers than this of either sign, d decides more: so many attempts more.
+constexpr float kManyIntegers = 64;
+constexpr int kFewIntegersAttempts = 3;
 // The scales of step 3 about the model's, with both signs.
 alignas(64) constexpr float kScaleNear[16] = {0, -1, 1, -2, 2, -3, 3, 4, 0, -1, 1, -2, 2, -3, 3, 4};
 alignas(64) constexpr float kScaleSign[16] = {1,  1,  1,  1,  1,  1,  1,  1,
@@ -233,9 +237,10 @@ struct SymmetricSearch {
   }
 
   SymmetricState run() {
-    SymmetricState best = attempt(0, fan(kSymmetricTopFirst, kSymmetricTopLast), 1);
+    SymmetricState best = attempt(0, fan(kSymmetricTopFirst, kSymmetricTopLast), 2);
     const bool nearly_exact = best.total < kNearlyExact * block.energy;
-    const int more = nearly_exact ? kManyAttempts : has_coarse_scale(best) ? kMoreAttempts : 0;
+    const int few = integer_bound < kManyIntegers ? kFewIntegersAttempts : 0;
+    const int more = nearly_exact ? kManyAttempts : has_coarse_scale(best) ? kMoreAttempts : few;
     for (int k = 0; k < more; ++k) {
       // The tops of all attempts together are evenly spread over [1/2, 1].
       const float t = (static_cast<float>(k) + 0.5F) / static_cast<float>(more);
@@ -263,6 +268,8 @@ BlockChoice search_levels(const BlockProblem& problem, const Levels& levels, con
 BlockChoice search_symmetric(const BlockProblem& problem, int code_bound,
                              int integer_bound) noexcept {
   const float bound = static_cast<float>(code_bound);
+  const float width = std::sqrt(bound / 32);
   return search_levels(problem, EvenLevels{-bound, bound - 1},
-                       {bound + kSymmetricFanFirst, kSymmetricFanStep, bound}, integer_bound);
+                       {bound + kSymmetricFanFirst * width, kSymmetricFanStep * width, bound},
+                       integer_bound);
 }
