@@ -159,7 +159,12 @@ void check_output(const std::string& path, const OutputCheck& check) {
   }
   struct statvfs space {};
   if (check.bytes_needed > 0 && ::statvfs(folder.c_str(), &space) == 0) {
-    const uint64_t free = uint64_t{space.f_bavail} * space.f_frsize;
+    uint64_t free = uint64_t{space.f_bavail} * space.f_frsize;
+    // A partial file is taken up or emptied: either way its blocks count.
+    struct stat partial {};
+    if (::stat((path + ".partial").c_str(), &partial) == 0) {
+      free += static_cast<uint64_t>(partial.st_blocks) * 512;
+    }
     if (free < check.bytes_needed) {
       throw fail(ErrorKind::io, "%s: %s are needed, %s are free", shown.c_str(),
                  both_units(check.bytes_needed).c_str(), both_units(free).c_str());
@@ -167,10 +172,12 @@ void check_output(const std::string& path, const OutputCheck& check) {
   }
 }
 
-OutputFile::OutputFile(std::string path) : path_(std::move(path)), partial_(path_ + ".partial") {
+OutputFile::OutputFile(std::string path, Leftover leftover)
+    : path_(std::move(path)), partial_(path_ + ".partial") {
   while (!open_and_lock()) {
   }
-  if (::ftruncate(fd_, 0) != 0) {
+  kept_ = leftover == Leftover::kept && bytes_there() > 0;
+  if (leftover == Leftover::emptied && ::ftruncate(fd_, 0) != 0) {
     const int code = errno;
     ::close(fd_);
     throw fail(ErrorKind::io, "%s: %s", printable(partial_).c_str(), system_message(code).c_str());
@@ -204,9 +211,14 @@ bool OutputFile::open_and_lock() {
   return false;
 }
 
+uint64_t OutputFile::bytes_there() const {
+  struct stat status {};
+  return ::fstat(fd_, &status) == 0 ? static_cast<uint64_t>(status.st_size) : 0;
+}
+
 OutputFile::~OutputFile() {
   if (fd_ < 0) return;
-  if (!committed_) ::unlink(partial_.c_str());
+  if (!committed_ && !kept_) ::unlink(partial_.c_str());
   ::close(fd_);
 }
 
@@ -234,6 +246,13 @@ void OutputFile::write_at(uint64_t offset, std::span<const std::byte> bytes) {
   }
 }
 
+void OutputFile::truncate(uint64_t bytes) {
+  if (::ftruncate(fd_, static_cast<off_t>(bytes)) != 0) {
+    throw fail(ErrorKind::io, "%s: %s while setting its size to %llu", printable(path_).c_str(),
+               system_message(errno).c_str(), static_cast<unsigned long long>(bytes));
+  }
+}
+
 void OutputFile::sync() {
   CHECK(fd_ >= 0);
   if (::fsync(fd_) != 0) {
@@ -251,6 +270,10 @@ void OutputFile::commit() {
   }
   committed_ = true;
   sync_folder(path_);
+}
+
+void discard_partial(const std::string& path) {
+  if (file_exists(path + ".partial")) OutputFile file(path);
 }
 
 void write_file(const std::string& path, std::string_view bytes) {

@@ -56,11 +56,14 @@ void check_output(const std::string& path, const OutputCheck& check);
 // A file being written under the name PATH.partial, which commit() syncs and renames to PATH (and
 // syncs the folder). Destroyed without commit(), it removes the partial file. Who writes several
 // files calls sync() on all before the first commit(), so that a full disk leaves none of them.
+// A partial file that an earlier, killed writer left is emptied, or, with Leftover::kept, stays as
+// it is, and stays if this writer fails, too.
 // All writes throw Error{io} ("path: No space left on device while writing n bytes at offset o").
 // A second writer of the same PATH is refused with Error{exists} (the partial file is locked).
 class OutputFile {
  public:
-  explicit OutputFile(std::string path);
+  enum class Leftover { emptied, kept };
+  explicit OutputFile(std::string path, Leftover leftover = Leftover::emptied);
   ~OutputFile();
   OutputFile(const OutputFile&) = delete;
   OutputFile& operator=(const OutputFile&) = delete;
@@ -74,16 +77,25 @@ class OutputFile {
   void write_at(uint64_t offset, std::span<const std::byte> bytes);
   // Makes what was written durable, still under the partial name.
   void sync();
+  // Cuts the file off or fills it up with zeros.
+  void truncate(uint64_t bytes);
+  // From now on the partial file stays if this object goes without commit().
+  void keep_partial() { kept_ = true; }
   void commit();
 
  private:
   bool open_and_lock();
+  uint64_t bytes_there() const;
 
   std::string path_, partial_;
   int fd_ = -1;
   uint64_t position_ = 0;
   bool committed_ = false;
+  bool kept_ = false;
 };
+
+// Removes the PATH.partial that a writer kept; Error{exists} while another one writes it.
+void discard_partial(const std::string& path);
 
 // Writes a small file through OutputFile.
 void write_file(const std::string& path, std::string_view bytes);

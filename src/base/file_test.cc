@@ -211,5 +211,23 @@ TEST_F(FileTest, AFailedRenameIsAnErrorAndLeavesNothing) {
   EXPECT_EQ(thrown([&] { file.commit(); }).first, ErrorKind::io);
 }
 
+TEST_F(FileTest, AKeptPartialFileIsTakenUpOrDiscarded) {
+  const std::string out = path("out"), partial = out + ".partial";
+  {
+    OutputFile file(out);
+    file.append("half");
+    file.keep_partial();
+  }
+  EXPECT_EQ(read_file(partial), "half");
+  {
+    OutputFile file(out, OutputFile::Leftover::kept);
+    file.truncate(3);
+  }
+  EXPECT_EQ(read_file(partial), "hal");
+  discard_partial(out);
+  EXPECT_EQ(entries(), 0);
+  discard_partial(out);
+}
+
 }  // namespace
 }  // namespace karat::base

@@ -1,4 +1,5 @@
-#include <charconv>
+#include <sys/resource.h>
+
 #include <chrono>
 
 #include "base/error.h"
@@ -6,14 +7,13 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "cli/command.h"
+#include "cli/quantize_receipt.h"
 #include "cli/quantize_report.h"
-#include "export/gguf_metadata.h"
-#include "format/gguf.h"
 #include "format/imatrix.h"
 #include "kernels/dispatch.h"
 #include "model/open.h"
-#include "receipt/receipt.h"
-#include "recipe/mixture.h"
+#include "recipe/estimate.h"
+#include "recipe/overrides.h"
 #include "recipe/quantize.h"
 
 namespace karat::cli {
@@ -29,152 +29,233 @@ std::vector<std::string> preset_names() {
   return names;
 }
 
+std::optional<tensor::DType> type_named(const std::string& name, const char* option) {
+  if (name.empty()) return std::nullopt;
+  return recipe::tensor_type_named(name, option);
+}
+
+// Everything that is known before the first weight is read.
+struct Work {
+  model::OpenedModel opened;
+  std::vector<std::string> inputs = {};
+  std::optional<tensor::Importance> importance = {};
+  std::vector<size_t> shard_tensors = {};
+  recipe::MixtureOptions mixture = {};
+  recipe::QuantizePlan plan = {};
+  const tensor::Importance* statistics() const { return importance ? &*importance : nullptr; }
+};
+
+// How many tensors each shard of the input has.
+std::vector<size_t> tensors_of_shards(const model::OpenedModel& opened) {
+  const auto* files = dynamic_cast<const format::FileSource*>(opened.source.get());
+  if (files == nullptr) {
+    throw fail(ErrorKind::usage, "--keep-split: %s is not a GGUF file",
+               base::printable(opened.path).c_str());
+  }
+  std::vector<size_t> counts(files->files().size());
+  for (const tensor::TensorInfo& tensor : files->tensors()) ++counts[files->place(tensor).file];
+  return counts;
+}
+
 class Quantize : public Command {
  public:
   std::string verb() const override { return "quantize"; }
   std::string summary() const override { return "make a small file of a model"; }
-  std::string usage() const override { return "[options] IN OUT.gguf TYPE [THREADS]"; }
+  std::string usage() const override { return "[options] IN [OUT.gguf] TYPE [THREADS]"; }
 
   void declare(Options& options) override {
-    options.text("IN", "", in_, "HF folder or GGUF file (BF16, F16 or F32)").required = true;
-    options.text("OUT", "", out_, "the GGUF file to write").required = true;
-    Option& type = options.text("TYPE", "", type_,
-                                "Q4_K_M, or any other type of llama-quantize; COPY keeps all");
-    type.required = true;
-    type.choices = preset_names();
-    options.integer("THREADS", "", threads_, "as -t", 1, 1024);
-    options.text("--imatrix", "FILE", imatrix_, "importance statistics (karat calibrate)");
+    QuantizeRequest& r = request_;
+    options.text("IN", "", r.in, "HF folder or GGUF file (BF16, F16 or F32)").required = true;
+    options.text("OUT", "", r.out, "the file to write (default: ggml-model-TYPE.gguf beside IN)");
+    options.text("TYPE", "", r.type, "Q4_K_M, or any other type of llama-quantize; COPY keeps all")
+        .choices = preset_names();
+    options.text("THREADS", "", threads_, "as -t").number = true;
+    options.text("--imatrix", "FILE", r.imatrix, "importance statistics (karat calibrate)");
+    options.each("--include-weights", "NAME", r.included, "use only entries with this in the name");
+    options.each("--exclude-weights", "NAME", r.excluded, "use no entry with this in the name");
+    options.each("--tensor-type", "RE=TYPE", r.rules,
+                 "the type of tensors whose name matches; the first match decides");
+    options.text("--tensor-type-file", "FILE", r.rule_file, "more of these, one a word");
+    options.text("--output-tensor-type", "TYPE", r.output_type, "the type of output.weight")
+        .choices = recipe::tensor_type_names();
     options
-        .list("--tensor-type", "RE=TYPE", rules_,
-              "the type of tensors whose name matches; the first match decides")
-        .repeated = true;
-    options.text("--output-tensor-type", "TYPE", output_type_, "the type of output.weight")
+        .text("--token-embedding-type", "TYPE", r.embedding_type, "the type of token_embd.weight")
         .choices = recipe::tensor_type_names();
-    options.text("--token-embedding-type", "TYPE", embedding_type_, "the type of token_embd.weight")
-        .choices = recipe::tensor_type_names();
-    options.flag("--leave-output-tensor", leave_output_, "output.weight keeps its type");
-    options.flag("--pure", pure_, "TYPE for every tensor, no mixture");
-    options.flag("--dry-run", dry_run_, "print the table of tensors and totals, write nothing");
+    options.flag("--leave-output-tensor", r.leave_output, "output.weight keeps its type");
+    options.flag("--pure", r.pure, "TYPE for every tensor, no mixture");
+    options.flag("--allow-requantize", r.allow_requantize, "take a quantized input");
+    options.flag("--keep-split", r.keep_split, "as many files as the input has");
+    options.each("--override-kv", "KEY=TYPE:VALUE", r.overrides,
+                 "set a key of the metadata; TYPE is int, float, bool or str");
+    options.flag("--dry-run", dry_run_, "print tensors, totals, time and memory; write nothing");
     options.flag("--no-receipt", no_receipt_, "leave the karat.* keys out of the file");
   }
 
-  void run(const Common& common) override {
+  void run(const Common& given) override {
     const auto start = std::chrono::steady_clock::now();
-    const recipe::Preset& preset = recipe::preset_named(type_);
-    const model::OpenedModel opened = model::open_model(in_);
-    std::vector<std::string> inputs = opened.files;
-    std::optional<tensor::Importance> importance;
-    if (!imatrix_.empty()) {
-      importance = format::read_imatrix(imatrix_);
-      tensor::split_experts(*importance, *opened.source);
-      inputs.push_back(imatrix_);
-    }
-    const tensor::Importance* weights = importance ? &*importance : nullptr;
-    const recipe::QuantizePlan plan =
-        recipe::plan_quantize(*opened.source, opened.config, preset, mixture_options(), weights);
-    const auto obstacle = recipe::obstacle(*opened.source, plan, false);
+    Common common = given;
+    place_arguments(common);
+    request_.with_receipt = !no_receipt_;
+    const Work work = prepare();
+    receipt::Receipt receipt = quantize_receipt(request_, work.plan, work.mixture.rules);
+    receipt.inputs = unhashed(work.inputs);
+    recipe::QuantizeRun run{.out = request_.out,
+                            .metadata = metadata(work, receipt),
+                            .shard_tensors = work.shard_tensors,
+                            .force = common.force};
+    const auto layout = recipe::quantized_layout(work.plan, run.metadata, run.shard_tensors);
+    const auto obstacle =
+        recipe::obstacle(*work.opened.source, work.plan, request_.allow_requantize);
     if (dry_run_) {
       if (obstacle) base::warn("%s", obstacle->what());
-      print_plan(common, plan, file_bytes(opened, plan, weights));
+      print_plan(common, work.plan, layout.file_bytes(), expectation(work, common));
       return;
     }
     if (obstacle) throw *obstacle;
-    base::check_output(out_, {.force = common.force,
-                              .bytes_needed = file_bytes(opened, plan, weights),
-                              .inputs = inputs});
-    base::check_output(out_ + ".receipt.json", {.force = true, .inputs = inputs});
-    Common counted = common;
-    if (threads_ > 0) counted.threads = threads_;
-    require_memory(common,
-                   recipe::quantize_memory(*opened.source, plan, weights, counted.thread_count()),
-                   "quantize: buffers of " + std::to_string(counted.thread_count()) + " threads");
-    base::ThreadPool pool(counted.thread_count());
-    warn_of(plan);
-    receipt::Receipt receipt = make_receipt(plan);
-    receipt.inputs = receipt::hash_inputs(inputs, pool);
-    std::chrono::duration<double> seconds{};
+    check_outputs(work, layout, common);
+    warn_of(work.plan);
+    run.fingerprint = quantize_fingerprint(request_, receipt, work.inputs);
+    base::ThreadPool pool(common.thread_count());
+    receipt::InputHasher hasher(work.inputs);
+    run.alongside = [&](double share) { hasher.advance(share); };
+    run.final_metadata = [&] {
+      receipt.inputs = hasher.finish(pool);
+      return metadata(work, receipt);
+    };
     std::unique_ptr<base::OutputFile> receipt_file;
-    recipe::run_quantize(*opened.source, plan, weights, metadata(opened, plan, weights, receipt),
-                         out_, pool, [&](const std::string& written) {
-                           seconds = std::chrono::steady_clock::now() - start;
-                           receipt_file =
-                               receipt::receipt_file(out_, written, receipt, seconds.count(),
-                                                     pool.size(), kernels::table().name);
-                         });
+    std::chrono::duration<double> seconds{};
+    run.before_commit = [&](const std::vector<std::string>& written) {
+      seconds = std::chrono::steady_clock::now() - start;
+      receipt_file = receipt::receipt_file(request_.out, outputs(layout, written), receipt,
+                                           {seconds.count(), pool.size(), kernels::table().name});
+    };
+    execute(work, run, layout, pool);
     receipt_file->commit();
-    print_result(common, plan, out_, seconds.count());
+    print_result(common, work.plan, layout.paths(request_.out), layout.file_bytes(),
+                 seconds.count());
   }
 
  private:
-  recipe::MixtureOptions mixture_options() const {
-    recipe::MixtureOptions options;
-    options.imatrix = !imatrix_.empty();
-    for (const std::string& rule : rules_) options.rules.push_back(recipe::parse_type_rule(rule));
-    if (!output_type_.empty())
-      options.output_type = recipe::tensor_type_named(output_type_, "--output-tensor-type");
-    if (!embedding_type_.empty()) {
-      options.token_embedding_type =
-          recipe::tensor_type_named(embedding_type_, "--token-embedding-type");
+  // llama-quantize's form: OUT may be left out, and whatever is a TYPE in its place is the TYPE.
+  void place_arguments(Common& common) {
+    QuantizeRequest& r = request_;
+    if (recipe::find_preset(r.out) != nullptr) {
+      if (!threads_.empty()) {
+        throw fail(ErrorKind::usage, "'%s' is a type; what is '%s'?", r.out.c_str(),
+                   base::printable(threads_).c_str());
+      }
+      threads_ = r.type, r.type = r.out;
+      const size_t folder = r.in.find_last_of('/');
+      r.out = (folder == std::string::npos ? "" : r.in.substr(0, folder + 1)) + "ggml-model-" +
+              std::string(recipe::preset_named(r.type).name) + ".gguf";
     }
-    options.pure = pure_;
-    options.leave_output = leave_output_;
+    if (r.type.empty()) throw fail(ErrorKind::usage, "TYPE is missing; Q4_K_M is a good first one");
+    if (threads_.empty()) return;
+    for (const char c : threads_) {
+      if (c >= '0' && c <= '9' && threads_.size() < 5) continue;
+      throw fail(ErrorKind::usage, "THREADS: '%s' is not a number of threads",
+                 base::printable(threads_).c_str());
+    }
+    common.threads = std::stoi(threads_);
+    if (common.threads < 1 || common.threads > 1024) {
+      throw fail(ErrorKind::usage, "THREADS: 1 to 1024 are possible");
+    }
+  }
+
+  Work prepare() const {
+    const QuantizeRequest& r = request_;
+    const recipe::Preset& preset = recipe::preset_named(r.type);
+    for (const std::string& text : r.overrides) recipe::parse_override(text);
+    Work work{.opened = model::open_model(r.in)};
+    work.inputs = work.opened.files;
+    if (!r.imatrix.empty()) {
+      work.importance = format::read_imatrix(r.imatrix);
+      tensor::split_experts(*work.importance, *work.opened.source);
+      recipe::select_entries(*work.importance, r.included, r.excluded);
+      work.inputs.push_back(r.imatrix);
+      if (work.importance->entries.empty()) work.importance.reset();
+    } else if (!r.included.empty() || !r.excluded.empty()) {
+      throw fail(ErrorKind::usage, "--include-weights and --exclude-weights choose from --imatrix");
+    }
+    if (r.keep_split) work.shard_tensors = tensors_of_shards(work.opened);
+    work.mixture = mixture_options(work.importance.has_value());
+    work.plan = recipe::plan_quantize(*work.opened.source, work.opened.config, preset, work.mixture,
+                                      work.statistics());
+    return work;
+  }
+
+  recipe::MixtureOptions mixture_options(bool imatrix) const {
+    const QuantizeRequest& r = request_;
+    recipe::MixtureOptions options;
+    for (const std::string& rule : r.rules) options.rules.push_back(recipe::parse_type_rule(rule));
+    if (!r.rule_file.empty()) {
+      for (recipe::TypeRule& rule : recipe::read_type_rules(r.rule_file)) {
+        options.rules.push_back(std::move(rule));
+      }
+    }
+    options.output_type = type_named(r.output_type, "--output-tensor-type");
+    options.token_embedding_type = type_named(r.embedding_type, "--token-embedding-type");
+    options.pure = r.pure;
+    options.leave_output = r.leave_output;
+    options.imatrix = imatrix;
+    options.keep_order = r.keep_split;
     return options;
   }
 
-  // The output's metadata: the input's, or what convert would write, and what this run adds.
-  format::Metadata metadata(const model::OpenedModel& opened, const recipe::QuantizePlan& plan,
-                            const tensor::Importance* importance,
-                            const receipt::Receipt& receipt) const {
-    format::Metadata input = opened.metadata
-                                 ? *opened.metadata
-                                 : exporting::text_metadata(opened, opened.source->tensors(),
-                                                            exporting::FileType::mostly_bf16);
-    format::drop_split_keys(input);
-    format::Metadata extra;
-    if (importance != nullptr) {
-      extra.set("quantize.imatrix.file", base::file_name(imatrix_).substr(0, 127));
-      if (!importance->datasets.empty()) {
-        extra.set("quantize.imatrix.dataset", importance->datasets[0].substr(0, 127));
+  format::Metadata metadata(const Work& work, const receipt::Receipt& receipt) const {
+    return quantize_metadata(request_, work.opened, work.plan, work.statistics(), receipt);
+  }
+
+  static uint64_t buffers(const Work& work, const Common& common) {
+    return recipe::quantize_memory(*work.opened.source, work.plan, work.statistics(),
+                                   common.thread_count());
+  }
+
+  static Expectation expectation(const Work& work, const Common& common) {
+    uint64_t input_bytes = 0;
+    for (const std::string& path : work.inputs) input_bytes += base::File(path).size();
+    rusage usage{};
+    ::getrusage(RUSAGE_SELF, &usage);
+    const auto held = static_cast<uint64_t>(usage.ru_maxrss) * 1024;
+    return {recipe::estimate_time(work.plan, input_bytes, common.thread_count()),
+            held + buffers(work, common)};
+  }
+
+  void check_outputs(const Work& work, const format::GgufLayout& layout,
+                     const Common& common) const {
+    for (const std::string& path : layout.paths(request_.out)) {
+      base::check_output(
+          path,
+          {.force = common.force, .bytes_needed = layout.file_bytes(), .inputs = work.inputs});
+    }
+    base::check_output(request_.out + ".receipt.json", {.force = true, .inputs = work.inputs});
+    require_memory(common, buffers(work, common),
+                   "quantize: buffers of " + std::to_string(common.thread_count()) + " threads");
+  }
+
+  // A full disk or a signal leaves what can be gone on with; bad input leaves nothing.
+  void execute(const Work& work, const recipe::QuantizeRun& run, const format::GgufLayout& layout,
+               base::ThreadPool& pool) const {
+    try {
+      recipe::run_quantize(*work.opened.source, work.plan, work.statistics(), run, pool);
+    } catch (const base::Error& error) {
+      const bool useless = error.kind() == ErrorKind::bad_input ||
+                           error.kind() == ErrorKind::gate || error.kind() == ErrorKind::internal;
+      if (useless) {
+        for (const std::string& path : layout.paths(run.out)) base::discard_partial(path);
       }
-      extra.set("quantize.imatrix.entries_count",
-                static_cast<uint32_t>(importance->entries.size()));
-      if (importance->chunk_count > 0)
-        extra.set("quantize.imatrix.chunks_count", importance->chunk_count);
+      throw;
     }
-    if (!no_receipt_) {
-      for (const auto& [key, value] : receipt::metadata_entries(receipt)) extra.set(key, value);
-    }
-    return recipe::quantized_metadata(std::move(input), plan.preset, extra);
   }
 
-  uint64_t file_bytes(const model::OpenedModel& opened, const recipe::QuantizePlan& plan,
-                      const tensor::Importance* importance) const {
-    receipt::Receipt receipt = make_receipt(plan);
-    receipt.inputs.assign(opened.files.size() + 1,
-                          {"model-00001-of-00026.safetensors", 0, std::string(64, '0')});
-    return recipe::quantized_file_bytes(plan, metadata(opened, plan, importance, receipt));
-  }
-
-  receipt::Receipt make_receipt(const recipe::QuantizePlan& plan) const {
-    receipt::Receipt receipt;
-    receipt.verb = verb();
-    receipt.options.set("type", std::string(plan.preset.name));
-    if (!rules_.empty()) {
-      base::Json rules = base::Json::array();
-      for (const std::string& rule : rules_) rules.push(rule);
-      receipt.options.set("tensor_type", std::move(rules));
+  std::vector<receipt::Output> outputs(const format::GgufLayout& layout,
+                                       const std::vector<std::string>& written) const {
+    std::vector<receipt::Output> outputs;
+    const std::vector<std::string> paths = layout.paths(request_.out);
+    for (size_t i = 0; i < paths.size(); ++i) {
+      outputs.push_back({paths[i], written[i], layout.shards()[i].file_bytes});
     }
-    if (!output_type_.empty()) receipt.options.set("output_tensor_type", output_type_);
-    if (!embedding_type_.empty()) receipt.options.set("token_embedding_type", embedding_type_);
-    if (pure_) receipt.options.set("pure", true);
-    if (leave_output_) receipt.options.set("leave_output_tensor", true);
-    for (const recipe::TensorPlan& tensor : plan.tensors) {
-      if (tensor.cold_experts == 0) continue;
-      receipt.notes.emplace_back(tensor.out.name,
-                                 base::strf("%lld experts without statistics",
-                                            static_cast<long long>(tensor.cold_experts)));
-    }
-    return receipt;
+    return outputs;
   }
 
   static void warn_of(const recipe::QuantizePlan& plan) {
@@ -201,10 +282,9 @@ class Quantize : public Command {
     }
   }
 
-  std::string in_, out_, type_, imatrix_, output_type_, embedding_type_;
-  std::vector<std::string> rules_;
-  int64_t threads_ = 0;
-  bool pure_ = false, leave_output_ = false, dry_run_ = false, no_receipt_ = false;
+  QuantizeRequest request_;
+  std::string threads_;
+  bool dry_run_ = false, no_receipt_ = false;
 };
 
 }  // namespace

@@ -69,9 +69,11 @@ void declare(CLI::App& app, Option& option) {
   };
   CLI::Option* declared = app.add_option(parser_names(option), callback);
   declared->required(option.required);
-  if (option.repeated) {
+  if (option.several) {
     declared->expected(1, CLI::detail::expected_max_vector_size);
     if (option.positional()) declared->allow_extra_args();
+  } else if (option.repeated) {
+    declared->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   } else {
     declared->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   }
@@ -204,6 +206,13 @@ Option& Options::choice(std::string names, std::vector<std::string> choices, std
 }
 
 Option& Options::list(std::string names, std::string value, std::vector<std::string>& target,
+                      std::string help) {
+  Option& option = each(std::move(names), std::move(value), target, std::move(help));
+  option.several = true;
+  return option;
+}
+
+Option& Options::each(std::string names, std::string value, std::vector<std::string>& target,
                       std::string help) {
   std::string unused;
   Option& option = text(std::move(names), std::move(value), unused, std::move(help));

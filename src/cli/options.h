@@ -17,7 +17,8 @@ struct Option {
   std::string help;
   std::vector<std::string> choices;  // allowed values, if fixed
   bool required = false;
-  bool repeated = false;  // may be given more than once, or take several values
+  bool repeated = false;  // may be given more than once
+  bool several = false;   // takes several values at a time
   bool hidden = false;    // understood, but not listed by --help
   bool common = false;    // one that every verb has
   bool number = false;    // the value is a number or a size: no file, nothing to complete
@@ -41,7 +42,11 @@ class Options {
   Option& bytes(std::string names, std::string value, uint64_t& target, std::string help);
   Option& choice(std::string names, std::vector<std::string> choices, std::string& target,
                  std::string help);
+  // Several values at a time, any number of times: "-f A B -f C".
   Option& list(std::string names, std::string value, std::vector<std::string>& target,
+               std::string help);
+  // One value at a time, any number of times, so that a positional may follow.
+  Option& each(std::string names, std::string value, std::vector<std::string>& target,
                std::string help);
 
   const std::deque<Option>& all() const { return options_; }

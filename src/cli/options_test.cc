@@ -83,5 +83,19 @@ TEST(Options, NamesWhatIsWrong) {
   EXPECT_NE(error_of({"-m", "x", "stray"}).find("'stray'"), std::string::npos);
 }
 
+// What llama-quantize's users write: options before what they do not belong to.
+TEST(Options, OneValueAtATimeLeavesThePositionals) {
+  std::vector<std::string> rules;
+  std::string in, out;
+  Options options;
+  options.text("IN", "", in, "input").required = true;
+  options.text("OUT", "", out, "output").required = true;
+  options.each("--rule", "RE=TYPE", rules, "rules");
+  EXPECT_TRUE(options.parse("verb", {"--rule", "a=b", "--rule", "c=d", "x", "y", "--rule", "e=f"}));
+  EXPECT_EQ(rules, (std::vector<std::string>{"a=b", "c=d", "e=f"}));
+  EXPECT_EQ(in, "x");
+  EXPECT_EQ(out, "y");
+}
+
 }  // namespace
 }  // namespace karat::cli

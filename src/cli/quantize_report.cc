@@ -1,8 +1,8 @@
 #include "cli/quantize_report.h"
 
+#include <cmath>
 #include <map>
 
-#include "base/file.h"
 #include "base/text.h"
 
 namespace karat::cli {
@@ -74,12 +74,18 @@ std::string totals_text(const recipe::QuantizePlan& plan, uint64_t file_bytes) {
 
 }  // namespace
 
-void print_plan(const Common& common, const recipe::QuantizePlan& plan, uint64_t file_bytes) {
+void print_plan(const Common& common, const recipe::QuantizePlan& plan, uint64_t file_bytes,
+                const Expectation& expectation) {
   if (common.json) {
     Json json = totals_json(plan, file_bytes);
     Json tensors = Json::array();
     for (const recipe::TensorPlan& tensor : plan.tensors) tensors.push(tensor_json(tensor));
     json.set("tensors", std::move(tensors));
+    Json expected = Json::object();
+    expected.set("seconds", expectation.time.seconds);
+    expected.set("basis", expectation.time.basis);
+    expected.set("memory_bytes", expectation.memory_bytes);
+    json.set("expected", std::move(expected));
     print_json(std::move(json));
     return;
   }
@@ -91,24 +97,27 @@ void print_plan(const Common& common, const recipe::QuantizePlan& plan, uint64_t
                  type_name(tensor.out.dtype).c_str(), static_cast<long long>(tensor.out.bytes()),
                  tensor.decided_by, tensor.weighted ? ", weighted" : "");
   }
-  print(text + totals_text(plan, file_bytes));
+  print(text + totals_text(plan, file_bytes) +
+        strf("expected: %.0f s (%s), %s of memory\n", std::ceil(expectation.time.seconds),
+             expectation.time.basis.c_str(), base::both_units(expectation.memory_bytes).c_str()));
 }
 
-void print_result(const Common& common, const recipe::QuantizePlan& plan, const std::string& out,
-                  double seconds) {
-  const uint64_t bytes = base::File(out).size();
+void print_result(const Common& common, const recipe::QuantizePlan& plan,
+                  const std::vector<std::string>& files, uint64_t file_bytes, double seconds) {
+  std::string lines;
+  for (const std::string& file : files) lines += base::printable(file) + "\n";
   if (common.json) {
     Json json = Json::object();
-    json.set("output", out);
-    const Json totals = totals_json(plan, bytes);
+    json.set("output", files[0]);
+    if (files.size() > 1) json.set("outputs", Json(Json::Array(files.begin(), files.end())));
+    const Json totals = totals_json(plan, file_bytes);
     for (const auto& [key, value] : totals.as_object()) json.set(key, value);
     json.set("seconds", seconds);
     print_json(std::move(json));
   } else if (common.quiet) {
-    print(out + "\n");
+    print(lines);
   } else {
-    print(totals_text(plan, bytes) +
-          strf("%s written in %.1f s\n", base::printable(out).c_str(), seconds));
+    print(totals_text(plan, file_bytes) + lines + strf("written in %.1f s\n", seconds));
   }
 }
 

@@ -23,7 +23,7 @@ recipe::QuantizePlan example() {
 
 std::string stdout_of(const Common& common) {
   ::testing::internal::CaptureStdout();
-  print_plan(common, example(), 5000);
+  print_plan(common, example(), 5000, {{12.2, "a trial"}, 3000000});
   return ::testing::internal::GetCapturedStdout();
 }
 
@@ -31,6 +31,8 @@ TEST(QuantizeReport, TableHasEveryTensorAndTheTotals) {
   const std::string text = stdout_of({});
   EXPECT_NE(text.find("blk.0.attn_q.weight"), std::string::npos);
   EXPECT_NE(text.find("q6_K"), std::string::npos);
+  EXPECT_NE(text.find("expected: 13 s (a trial), 2.86 MiB (3.00 MB) of memory"), std::string::npos)
+      << text;
   EXPECT_NE(text.find("5.5312 bits per weight over 2048 parameters"), std::string::npos) << text;
 }
 
@@ -41,6 +43,7 @@ TEST(QuantizeReport, JsonAddsUp) {
   EXPECT_EQ(json.at("file_bytes").as_int(), 5000);
   EXPECT_EQ(json.at("tensors").as_array().size(), 2u);
   EXPECT_EQ(json.at("types").at("q4_K").at("bytes").as_int(), 4 * 144);
+  EXPECT_EQ(json.at("expected").at("memory_bytes").as_int(), 3000000);
   EXPECT_DOUBLE_EQ(json.at("bits_per_weight").as_double(), 8.0 * 1416 / 2048);
 }
 

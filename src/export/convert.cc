@@ -165,7 +165,7 @@ std::unique_ptr<format::GgufWriter> write(const Job& job, base::ThreadPool& pool
   }
   auto writer =
       std::make_unique<format::GgufWriter>(job.path, job.metadata, job.to, job.write_options);
-  recode(*job.source, job.from, *writer, pool, "convert", plain_encoder(*writer));
+  recode(*job.source, job.from, *writer, pool, {.stage = "convert"}, plain_encoder(*writer));
   writer->finish();
   return writer;
 }

@@ -244,8 +244,8 @@ TEST_F(ConvertTest, OffersBf16WhereF16IsTooSmall) {
   auto tensors = test::renamed(kTinyCheckpoint, [](auto& name) { return name; });
   poke(*tensors, "lm_head.weight", 70, 70'000);
   const std::string folder = checkpoint_of(*tensors);
-  expect_error(folder, {.output = path("out.gguf"), .type = OutType::f16}, ErrorKind::bad_input,
-               "BF16 can hold it");
+  expect_error(folder, {.output = path("out.gguf"), .type = OutType::f16}, ErrorKind::gate,
+               "choose BF16");
   EXPECT_NO_THROW(convert(folder, {.output = path("out.gguf"), .type = OutType::q8_0}));
 }
 
@@ -346,7 +346,7 @@ TEST(Recode, WritesTheSameBytesForAnyNumberOfThreads) {
       base::ThreadPool pool(threads);
       const std::string path = dir.path("out" + std::to_string(threads) + ".gguf");
       format::GgufWriter writer(path, {}, to);
-      recode(source, from, writer, pool, "test", plain_encoder(writer));
+      recode(source, from, writer, pool, {.stage = "test"}, plain_encoder(writer));
       writer.commit();
       hashes.push_back(file_hash(path));
       const format::GgufSource got(path);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/threads.h"
+#include "export/checkpoint.h"
 #include "format/gguf_writer.h"
 #include "tensor/source.h"
 
@@ -17,14 +18,23 @@ namespace karat::exporting {
 using RowEncoder = std::function<void(size_t tensor, int64_t row_begin,
                                       std::span<const float> values, std::span<std::byte> out)>;
 
+struct RecodeOptions {
+  std::string stage;                 // names the progress
+  Checkpoint* checkpoint = nullptr;  // pieces done earlier are left out; later ones are noted
+  // Called after every piece, from any thread, with the share of the input's bytes that is done.
+  std::function<void(double share)> alongside = {};
+};
+
 // Writes writer.tensors()[i] = from[i] in the writer's type, for every i; `from` are tensors of
 // `source` with the writer's shapes, of types that have a codec. Rows whose type stays are copied.
-// Parallel over pieces of about 1 MiB of f32 (or one row), so memory is a few MiB per thread; the
-// bytes do not depend on the threads. Reads ahead, reports progress under `stage`, stops when
-// interrupted. Error{bad_input} naming tensor, row and column for values, copied ones too, that are
-// not finite or do not fit the type.
+// Goes through the source in its order, parallel over pieces of about 1 MiB of f32 (or one row), so
+// memory is a few MiB per thread; the bytes do not depend on the threads. Reads ahead, reports
+// progress, stops when interrupted, with a checkpoint after saving it.
+// Before the first byte, where F16 is to be written, the values are searched for such as F16 cannot
+// hold: Error{gate} with their number. Error{bad_input} naming tensor, row and column for values,
+// copied ones too, that are not finite or do not fit the type.
 void recode(const tensor::TensorSource& source, const std::vector<const tensor::TensorInfo*>& from,
-            format::GgufWriter& writer, base::ThreadPool& pool, const std::string& stage,
+            format::GgufWriter& writer, base::ThreadPool& pool, const RecodeOptions& options,
             const RowEncoder& encode);
 
 // The reference converter's rounding, without a search: nearest value, plain Q8_0.

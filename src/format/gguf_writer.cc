@@ -146,9 +146,13 @@ void GgufLayout::place_tensors(const std::vector<tensor::TensorInfo>& tensors,
   for (size_t t = 0; t < tensors.size(); ++t) {
     const uint64_t bytes = padded(static_cast<uint64_t>(tensors[t].bytes()), alignment_);
     const size_t held = t - shards_.back().tensor_begin;
-    const bool full = (options.shard_tensors_max > 0 && held >= options.shard_tensors_max) ||
-                      (options.shard_bytes_max > 0 &&
-                       shards_.back().file_bytes + bytes > options.shard_bytes_max);
+    const bool counted = !options.shard_tensors.empty();
+    if (counted) CHECK(shards_.size() <= options.shard_tensors.size());
+    const bool full = counted
+                          ? held >= options.shard_tensors[shards_.size() - 1]
+                          : (options.shard_tensors_max > 0 && held >= options.shard_tensors_max) ||
+                                (options.shard_bytes_max > 0 &&
+                                 shards_.back().file_bytes + bytes > options.shard_bytes_max);
     if (held > 0 && full) {
       shards_.emplace_back();
       shards_.back().tensor_begin = t;
@@ -182,15 +186,24 @@ std::vector<std::string> GgufLayout::paths(const std::string& path) const {
 }
 
 GgufWriter::GgufWriter(const std::string& path, const Metadata& metadata,
-                       std::vector<tensor::TensorInfo> tensors, const GgufWriteOptions& options)
-    : tensors_(std::move(tensors)),
+                       std::vector<tensor::TensorInfo> tensors, const GgufWriteOptions& options,
+                       base::OutputFile::Leftover leftover)
+    : options_(options),
+      tensors_(std::move(tensors)),
       layout_(metadata, tensors_, options),
       written_(tensors_.size()) {
-  const std::vector<std::string> names = layout_.paths(path);
-  for (size_t i = 0; i < names.size(); ++i) {
-    files_.push_back(std::make_unique<base::OutputFile>(names[i]));
-    files_.back()->append(layout_.shards()[i].head);
+  for (const std::string& name : layout_.paths(path)) {
+    files_.push_back(std::make_unique<base::OutputFile>(name, leftover));
   }
+}
+
+void GgufWriter::set_metadata(const Metadata& metadata) {
+  GgufLayout layout(metadata, tensors_, options_);
+  CHECK(layout.shards().size() == layout_.shards().size());
+  for (size_t i = 0; i < layout.shards().size(); ++i) {
+    CHECK(layout.shards()[i].head.size() == layout_.shards()[i].head.size());
+  }
+  layout_ = std::move(layout);
 }
 
 GgufWriter::~GgufWriter() = default;
@@ -201,12 +214,12 @@ void GgufWriter::write_rows(size_t tensor, int64_t row_begin, std::span<const st
   CHECK(bytes.size() % row_bytes == 0);
   const int64_t row_end = row_begin + static_cast<int64_t>(bytes.size() / row_bytes);
   CHECK(row_end <= tensors_[tensor].shape.rows());
-  note_written(tensor, row_begin, row_end);
+  note_rows(tensor, row_begin, row_end);
   files_[layout_.shard_of(tensor)]->write_at(
       layout_.offset(tensor) + static_cast<uint64_t>(row_begin) * row_bytes, bytes);
 }
 
-void GgufWriter::note_written(size_t tensor, int64_t begin, int64_t end) {
+void GgufWriter::note_rows(size_t tensor, int64_t begin, int64_t end) {
   if (begin == end) return;
   const std::lock_guard lock(mutex_);
   Ranges& ranges = written_[tensor];
@@ -230,7 +243,19 @@ std::vector<std::string> GgufWriter::partial_paths() const {
   return paths;
 }
 
+void GgufWriter::sync() {
+  for (const auto& file : files_) file->sync();
+}
+
+void GgufWriter::keep_partial() {
+  for (const auto& file : files_) file->keep_partial();
+}
+
 void GgufWriter::finish() {
+  for (size_t i = 0; i < files_.size(); ++i) {
+    const std::string& head = layout_.shards()[i].head;
+    files_[i]->write_at(0, std::as_bytes(std::span(head.data(), head.size())));
+  }
   const std::vector<std::byte> zeros(layout_.alignment());
   for (size_t t = 0; t < tensors_.size(); ++t) {
     const auto bytes = static_cast<uint64_t>(tensors_[t].bytes());
@@ -241,13 +266,16 @@ void GgufWriter::finish() {
         layout_.offset(t) + bytes,
         std::span(zeros).first(padded(bytes, layout_.alignment()) - bytes));
   }
-  for (const auto& file : files_) file->sync();
+  sync();
   finished_ = true;
 }
 
 void GgufWriter::commit() {
   if (!finished_) finish();
-  for (const auto& file : files_) file->commit();
+  for (size_t i = 0; i < files_.size(); ++i) {
+    files_[i]->truncate(layout_.shards()[i].file_bytes);
+    files_[i]->commit();
+  }
 }
 
 }  // namespace karat::format

@@ -27,6 +27,8 @@ struct GgufWriteOptions {
   size_t shard_tensors_max = 0;
   // The first shard has the keys and no tensors.
   bool no_tensor_first_shard = false;
+  // Tensors of each shard, if not empty: the limits above do not count then.
+  std::vector<size_t> shard_tensors = {};
 };
 
 // Where everything goes. general.alignment in the metadata is honoured (32 without it).
@@ -69,8 +71,10 @@ class GgufLayout {
 // check for existing files (base::check_output over layout().paths() does). Errors as OutputFile's.
 class GgufWriter {
  public:
+  // `leftover` says what happens to partial files that a killed writer left.
   GgufWriter(const std::string& path, const Metadata& metadata,
-             std::vector<tensor::TensorInfo> tensors, const GgufWriteOptions& options = {});
+             std::vector<tensor::TensorInfo> tensors, const GgufWriteOptions& options = {},
+             base::OutputFile::Leftover leftover = base::OutputFile::Leftover::emptied);
   ~GgufWriter();
 
   const GgufLayout& layout() const { return layout_; }
@@ -81,18 +85,29 @@ class GgufWriter {
   void write_rows(size_t tensor, int64_t row_begin, std::span<const std::byte> bytes);
   void write(size_t tensor, std::span<const std::byte> bytes) { write_rows(tensor, 0, bytes); }
 
-  // Writes the padding and makes the files durable under the names of partial_paths(). Internal
-  // error if rows are missing.
+  // Counts rows as written that are in a kept partial file already.
+  void note_rows(size_t tensor, int64_t row_begin, int64_t row_end);
+  // Other values, known only now, for the metadata; they must take as many bytes.
+  void set_metadata(const Metadata& metadata);
+
+  // Writes heads and padding and makes the files durable under the names of partial_paths().
+  // Internal error if rows are missing.
   void finish();
   // After finish(), which it calls if that was not done: gives the files their names.
   void commit();
   std::vector<std::string> partial_paths() const;
+  // One per shard, for a journal behind the data: commit() cuts that off.
+  base::OutputFile& file(size_t shard) { return *files_[shard]; }
+  // Makes durable what has been written so far.
+  void sync();
+  // As OutputFile::keep_partial, for all files.
+  void keep_partial();
 
  private:
   // The rows of one tensor that have been written, as disjoint ranges begin -> end.
   using Ranges = std::map<int64_t, int64_t>;
-  void note_written(size_t tensor, int64_t begin, int64_t end);
 
+  GgufWriteOptions options_;
   std::vector<tensor::TensorInfo> tensors_;
   GgufLayout layout_;
   std::vector<std::unique_ptr<base::OutputFile>> files_;

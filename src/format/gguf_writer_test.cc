@@ -260,5 +260,49 @@ TEST(GgufWriter, ASplitModelWrittenWholeHasNoSplitKeys) {
   EXPECT_EQ(GgufSource(folder.path("x.gguf")).metadata(), some_keys());
 }
 
+TEST(GgufWriter, ShardsOfGivenSizes) {
+  const TempDir dir;
+  GgufWriter writer(dir.path("x.gguf"), some_keys(), some_tensors(), {.shard_tensors = {1, 2}});
+  fill(writer);
+  ASSERT_EQ(writer.layout().shards().size(), 2u);
+  EXPECT_EQ(writer.layout().shards()[0].tensor_end, 1u);
+  writer.commit();
+  expect_pattern(GgufSource(dir.path("x-00001-of-00002.gguf")), some_tensors());
+}
+
+TEST(GgufWriter, MetadataOfTheSameSizeMayComeLast) {
+  const TempDir dir;
+  GgufWriter writer(dir.path("x.gguf"), some_keys(), some_tensors());
+  fill(writer);
+  Metadata keys = some_keys();
+  keys.set("general.architecture", "QWEN35MOE");
+  writer.set_metadata(keys);
+  writer.commit();
+  EXPECT_EQ(GgufSource(dir.path("x.gguf")).metadata().get_string("general.architecture"),
+            "QWEN35MOE");
+}
+
+TEST(GgufWriter, TakesUpWhatAKeptPartialFileHas) {
+  const TempDir dir;
+  const std::vector<TensorInfo> tensors = some_tensors();
+  const auto rows = pattern(static_cast<size_t>(tensors[1].bytes()), 1);
+  {
+    GgufWriter writer(dir.path("x.gguf"), some_keys(), tensors);
+    writer.write(1, rows);
+    writer.sync();
+    writer.keep_partial();
+  }
+  GgufWriter writer(dir.path("x.gguf"), some_keys(), tensors, {}, base::OutputFile::Leftover::kept);
+  writer.note_rows(1, 0, tensors[1].shape.rows());
+  for (const size_t t : {size_t{0}, size_t{2}}) {
+    writer.write(t, pattern(static_cast<size_t>(tensors[t].bytes()), t));
+  }
+  // A journal behind the data is cut off.
+  writer.file(0).write_at(writer.layout().file_bytes() + 100, pattern(8, 9));
+  writer.commit();
+  EXPECT_EQ(std::filesystem::file_size(dir.path("x.gguf")), writer.layout().file_bytes());
+  expect_pattern(GgufSource(dir.path("x.gguf")), tensors);
+}
+
 }  // namespace
 }  // namespace karat::format

@@ -3,11 +3,14 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <fstream>
 
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/interrupt.h"
+#include "base/log.h"
 #include "base/text.h"
 
 namespace karat::receipt {
@@ -66,16 +69,85 @@ base::Json input_json(const Input& input) {
   return json;
 }
 
+// The SHA-256 of a file so far.
+struct FileHash {
+  std::string path;
+  uint64_t bytes = 0, hashed = 0;
+  base::Sha256 hash = {};
+
+  // Hashes at most `count` more bytes, fewer if a signal is pending; returns how many.
+  uint64_t advance(uint64_t count, base::Progress* progress) {
+    const base::File file(path);
+    std::vector<std::byte> buffer(size_t{1} << 20);
+    const uint64_t end = hashed + std::min(count, bytes - hashed), begin = hashed;
+    while (hashed < end && base::pending_signal() == 0) {
+      const auto part = std::span(buffer).first(std::min<uint64_t>(buffer.size(), end - hashed));
+      file.read_at(hashed, part);
+      hash.update(part);
+      hashed += part.size();
+      if (progress != nullptr) progress->add(static_cast<double>(part.size()), path);
+    }
+    return hashed - begin;
+  }
+};
+
+std::vector<Input> hash_outputs(std::vector<Output> outputs) {
+  double total = 0;
+  for (Output& output : outputs) {
+    if (output.bytes == 0) output.bytes = base::File(output.written).size();
+    total += static_cast<double>(output.bytes);
+  }
+  std::vector<Input> hashed;
+  base::Progress progress("hash", "bytes", total);
+  for (const Output& output : outputs) {
+    FileHash hash{output.written, output.bytes};
+    hash.advance(output.bytes, &progress);
+    base::stop_if_interrupted();
+    hashed.push_back({base::file_name(output.path), output.bytes, hash.hash.hex()});
+  }
+  return hashed;
+}
+
 }  // namespace
 
-std::vector<Input> hash_inputs(const std::vector<std::string>& paths, base::ThreadPool& pool) {
-  std::vector<Input> inputs(paths.size());
-  pool.for_each(static_cast<int64_t>(paths.size()), [&](int64_t index, int) {
-    const std::string& path = paths[static_cast<size_t>(index)];
-    const uint64_t bytes = base::File(path).size();
-    inputs[static_cast<size_t>(index)] = {base::file_name(path), bytes, base::sha256_of_file(path)};
+struct InputHasher::File : FileHash {};
+
+InputHasher::InputHasher(const std::vector<std::string>& paths) {
+  for (const std::string& path : paths) {
+    files_.push_back(std::make_unique<File>());
+    files_.back()->path = path;
+    files_.back()->bytes = base::File(path).size();
+    bytes_ += files_.back()->bytes;
+  }
+}
+
+InputHasher::~InputHasher() = default;
+
+void InputHasher::advance(double share) {
+  const std::unique_lock lock(mutex_, std::try_to_lock);
+  if (!lock.owns_lock()) return;
+  const auto goal = static_cast<uint64_t>(std::min(share, 1.0) * static_cast<double>(bytes_));
+  for (const auto& file : files_) {
+    if (hashed_ >= goal) return;
+    hashed_ += file->advance(goal - hashed_, nullptr);
+  }
+}
+
+std::vector<Input> InputHasher::finish(base::ThreadPool& pool) {
+  const std::unique_lock lock(mutex_);
+  std::vector<Input> inputs(files_.size());
+  base::Progress progress("hash", "bytes", static_cast<double>(bytes_ - hashed_));
+  pool.for_each(static_cast<int64_t>(files_.size()), [&](int64_t index, int) {
+    File& file = *files_[static_cast<size_t>(index)];
+    file.advance(file.bytes, &progress);
+    base::stop_if_interrupted();
+    inputs[static_cast<size_t>(index)] = {base::file_name(file.path), file.bytes, file.hash.hex()};
   });
   return inputs;
+}
+
+std::vector<Input> hash_inputs(const std::vector<std::string>& paths, base::ThreadPool& pool) {
+  return InputHasher(paths).finish(pool);
 }
 
 std::vector<std::pair<std::string, std::string>> metadata_entries(const Receipt& receipt) {
@@ -112,10 +184,7 @@ std::unique_ptr<base::OutputFile> receipt_file(const std::string& out,
   base::Json notes = base::Json::object();
   for (const auto& [key, text] : receipt.notes) notes.set(key, text);
   json.set("notes", std::move(notes));
-  for (const Output& output : outputs) {
-    files.push(input_json({base::file_name(output.path), base::File(output.written).size(),
-                           base::sha256_of_file(output.written)}));
-  }
+  for (const Input& output : hash_outputs(outputs)) files.push(input_json(output));
   json.set("outputs", std::move(files));
   json.set("seconds", circumstances.seconds);
   json.set("threads", circumstances.threads);

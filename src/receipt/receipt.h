@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
@@ -29,8 +30,28 @@ struct Receipt {
   std::vector<std::pair<std::string, std::string>> notes;  // e.g. fallbacks taken
 };
 
-// Hashes the files, one per index in parallel; in the order given. Errors as base::File's.
+// Hashes the files, in parallel; in the order given. Errors as base::File's.
 std::vector<Input> hash_inputs(const std::vector<std::string>& paths, base::ThreadPool& pool);
+
+// Hashes files while others read them, so that a file larger than memory is fetched once: whoever
+// has read some of them calls advance(), and the bytes are in memory still. Errors as base::File's.
+class InputHasher {
+ public:
+  explicit InputHasher(const std::vector<std::string>& paths);
+  ~InputHasher();
+
+  // Hashes until this share of all bytes is done, in the order given. Thread-safe: returns at once
+  // where another thread is at it.
+  void advance(double share);
+  // Hashes what is left, files in parallel, with a progress "hash"; all inputs, in order.
+  std::vector<Input> finish(base::ThreadPool& pool);
+
+ private:
+  struct File;
+  uint64_t bytes_ = 0, hashed_ = 0;
+  std::mutex mutex_;  // guards hashed_ and the files' states
+  std::vector<std::unique_ptr<File>> files_;
+};
 
 // The receipt as string key-values for the artifact's metadata: karat.version, karat.verb,
 // karat.inputs ("sha256 bytes name" lines), karat.options (one-line JSON), karat.notes if any.
@@ -43,14 +64,17 @@ struct Circumstances {
   std::string instruction_set;
 };
 
-// A file that was written: the name it gets, and the one under which its bytes are now.
+// A file that was written: the name it gets, and the one under which its bytes are now, as many as
+// `bytes` says, or all if that is 0.
 struct Output {
   std::string path, written;
+  uint64_t bytes = 0;
 };
 
 // OUT.receipt.json, complete but for its name (the caller commits it): the receipt, bytes and
-// SHA-256 of the outputs, and what does not determine them: seconds, threads, peak memory of this
-// process, the machine's name, processor and instruction set, the compiler and the program's hash.
+// SHA-256 of the outputs (read with a progress "hash"), and what does not determine them: seconds,
+// threads, peak memory of this process, the machine's name, processor and instruction set, the
+// compiler and the program's hash.
 std::unique_ptr<base::OutputFile> receipt_file(const std::string& out,
                                                const std::vector<Output>& outputs,
                                                const Receipt& receipt,

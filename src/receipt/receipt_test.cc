@@ -46,23 +46,27 @@ TEST(Receipt, InputsAreHashedInTheirOrder) {
   base::write_file(a, "abc");
   base::write_file(b, "");
   base::ThreadPool pool(3);
-  const auto inputs = hash_inputs({b, a}, pool);
+  InputHasher hasher({b, a});
+  hasher.advance(0.4);
+  hasher.advance(0.7);
+  const auto inputs = hasher.finish(pool);
   ASSERT_EQ(inputs.size(), 2u);
   EXPECT_EQ(inputs[0].name, "receipt_b");
   EXPECT_EQ(inputs[0].sha256, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
   EXPECT_EQ(inputs[1].bytes, 3u);
   EXPECT_EQ(inputs[1].sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
-  EXPECT_THROW(hash_inputs({temp("receipt_missing")}, pool), base::Error);
+  EXPECT_THROW(InputHasher({temp("receipt_missing")}), base::Error);
 }
 
 TEST(Receipt, FileBesideTheOutputDescribesIt) {
   const std::string out = temp("receipt_out.gguf");
-  base::write_file(out, "abc");
-  receipt_file(out, out, example(), 1.5, 2, "avx2")->commit();
+  base::write_file(out, "abc and a journal");
+  receipt_file(out, {{out, out, 3}}, example(), {1.5, 2, "avx2"})->commit();
   const base::Json json = base::parse_json(base::read_file(out + ".receipt.json"));
   ASSERT_EQ(json.at("outputs").as_array().size(), 1u);
   EXPECT_EQ(json.at("outputs").as_array()[0].at("sha256").as_string(),
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  EXPECT_EQ(json.at("outputs").as_array()[0].at("bytes").as_int(), 3);
   EXPECT_EQ(json.at("threads").as_int(), 2);
   const base::Json& machine = json.at("machine");
   EXPECT_EQ(machine.at("instruction_set").as_string(), "avx2");

@@ -1,6 +1,7 @@
 #include "recipe/quantize.h"
 
 #include <algorithm>
+#include <memory>
 
 #include "base/error.h"
 #include "base/text.h"
@@ -17,7 +18,9 @@ using tensor::DType;
 
 namespace {
 
-constexpr format::GgufWriteOptions kWriteOptions{.drop_unit_dims = true};
+format::GgufWriteOptions write_options(const std::vector<size_t>& shard_tensors) {
+  return {.drop_unit_dims = true, .shard_tensors = shard_tensors};
+}
 
 void check_importance(const tensor::TensorSource& source, const tensor::Importance& importance) {
   const std::string file = importance.file.empty() ? "the importance" : importance.file;
@@ -97,6 +100,17 @@ class WeightedEncoder {
   const tensor::Importance* importance_;
 };
 
+// The other shards' partial files have their full size from the start; where one has not, what the
+// first one's journal says does not hold.
+void require_all_shards(format::GgufWriter& writer) {
+  const auto& shards = writer.layout().shards();
+  for (size_t i = 1; i < shards.size(); ++i) {
+    if (base::File(writer.file(i).partial_path()).size() == shards[i].file_bytes) continue;
+    writer.file(i).truncate(shards[i].file_bytes);
+    writer.file(0).truncate(0);
+  }
+}
+
 }  // namespace
 
 double QuantizePlan::bits_per_weight() const {
@@ -164,10 +178,11 @@ format::Metadata quantized_metadata(format::Metadata input, const Preset& preset
   return input;
 }
 
-uint64_t quantized_file_bytes(const QuantizePlan& plan, const format::Metadata& metadata) {
+format::GgufLayout quantized_layout(const QuantizePlan& plan, const format::Metadata& metadata,
+                                    const std::vector<size_t>& shard_tensors) {
   std::vector<tensor::TensorInfo> tensors;
   for (const TensorPlan& tensor : plan.tensors) tensors.push_back(tensor.out);
-  return format::GgufLayout(metadata, tensors, kWriteOptions).file_bytes();
+  return format::GgufLayout(metadata, tensors, write_options(shard_tensors));
 }
 
 uint64_t quantize_memory(const tensor::TensorSource& source, const QuantizePlan& plan,
@@ -187,19 +202,30 @@ uint64_t quantize_memory(const tensor::TensorSource& source, const QuantizePlan&
 }
 
 void run_quantize(const tensor::TensorSource& source, const QuantizePlan& plan,
-                  const tensor::Importance* importance, const format::Metadata& metadata,
-                  const std::string& out, base::ThreadPool& pool,
-                  const std::function<void(const std::string&)>& before_commit) {
+                  const tensor::Importance* importance, const QuantizeRun& run,
+                  base::ThreadPool& pool) {
+  using Leftover = base::OutputFile::Leftover;
   std::vector<const tensor::TensorInfo*> from;
   std::vector<tensor::TensorInfo> to;
   for (const TensorPlan& tensor : plan.tensors) {
     from.push_back(&source.tensors()[tensor.source_index]);
     to.push_back(tensor.out);
   }
-  format::GgufWriter writer(out, metadata, to, kWriteOptions);
-  exporting::recode(source, from, writer, pool, "quantize", WeightedEncoder(plan, importance));
+  const bool resumable = !run.fingerprint.empty();
+  format::GgufWriter writer(run.out, run.metadata, to, write_options(run.shard_tensors),
+                            resumable ? Leftover::kept : Leftover::emptied);
+  exporting::RecodeOptions options{.stage = "quantize", .alongside = run.alongside};
+  std::unique_ptr<exporting::Checkpoint> checkpoint;
+  if (resumable) {
+    require_all_shards(writer);
+    checkpoint = std::make_unique<exporting::Checkpoint>(
+        writer.file(0), writer.layout().shards()[0].file_bytes, run.fingerprint, run.force);
+    options.checkpoint = checkpoint.get();
+  }
+  exporting::recode(source, from, writer, pool, options, WeightedEncoder(plan, importance));
+  if (run.final_metadata) writer.set_metadata(run.final_metadata());
   writer.finish();
-  if (before_commit) before_commit(writer.partial_paths().front());
+  if (run.before_commit) run.before_commit(writer.partial_paths());
   writer.commit();
 }
 

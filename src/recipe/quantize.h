@@ -9,6 +9,8 @@
 
 #include "base/error.h"
 #include "base/threads.h"
+#include "export/checkpoint.h"
+#include "format/gguf_writer.h"
 #include "format/metadata.h"
 #include "recipe/mixture.h"
 #include "tensor/source.h"
@@ -53,21 +55,38 @@ std::optional<base::Error> obstacle(const tensor::TensorSource& source, const Qu
 format::Metadata quantized_metadata(format::Metadata input, const Preset& preset,
                                     const format::Metadata& extra);
 
+// How a plan is executed, and what else the file gets.
+struct QuantizeRun {
+  std::string out;
+  format::Metadata metadata = {};
+  // Tensors of each file, for several; else one (format::GgufWriteOptions).
+  std::vector<size_t> shard_tensors = {};
+  // What determines the bytes, plan and metadata included. With it, a run that was killed or ran
+  // out of disk leaves its partial file, and goes on there when run again; empty: nothing is left.
+  exporting::Fingerprint fingerprint = {};
+  bool force = false;  // another command's partial file is begun anew
+  // As RecodeOptions::alongside.
+  std::function<void(double share)> alongside = {};
+  // Metadata of the same size with values known only when all tensors are written; may be empty.
+  std::function<format::Metadata()> final_metadata = {};
+  // Called when nothing is left but renaming the files, with their present paths; if it throws,
+  // what is left is what a failure leaves.
+  std::function<void(const std::vector<std::string>&)> before_commit = {};
+};
+
 // Executes the plan (exporting::recode: streaming, parallel, bounded memory). The bytes written
-// do not depend on the number of threads. An expert without statistics is weighted by the mean over
-// its layer's other experts. Error{bad_input} names tensor, row and column of a NaN or infinity.
-// `before_commit`, if given, is called with the complete file's present path when nothing is left
-// but renaming it to `out`; if it throws, nothing is left.
+// do not depend on the number of threads, or on interruptions. An expert without statistics is
+// weighted by the mean over its layer's other experts. Errors as recode's.
 void run_quantize(const tensor::TensorSource& source, const QuantizePlan& plan,
-                  const tensor::Importance* importance, const format::Metadata& metadata,
-                  const std::string& out, base::ThreadPool& pool,
-                  const std::function<void(const std::string&)>& before_commit = {});
+                  const tensor::Importance* importance, const QuantizeRun& run,
+                  base::ThreadPool& pool);
 
 // What run_quantize() holds at a time, the importance included.
 uint64_t quantize_memory(const tensor::TensorSource& source, const QuantizePlan& plan,
                          const tensor::Importance* importance, int threads);
 
-// Bytes the file will have.
-uint64_t quantized_file_bytes(const QuantizePlan& plan, const format::Metadata& metadata);
+// The files that run_quantize() will write.
+format::GgufLayout quantized_layout(const QuantizePlan& plan, const format::Metadata& metadata,
+                                    const std::vector<size_t>& shard_tensors = {});
 
 }  // namespace karat::recipe

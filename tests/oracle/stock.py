@@ -12,6 +12,7 @@ import json
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
 
@@ -95,6 +96,22 @@ class ImatrixEntry(ctypes.Structure):
     _fields_ = [("name", ctypes.c_char_p), ("data", ctypes.c_void_p), ("size", ctypes.c_size_t)]
 
 
+class Override(ctypes.Structure):
+    """llama_model_kv_override; the value's bytes hold an i64, an f64, a bool or a string."""
+    _fields_ = [("tag", ctypes.c_int32), ("key", ctypes.c_char * 128),
+                ("value", ctypes.c_double * 16)]
+
+    KINDS = {"int": (0, "<q"), "float": (1, "<d"), "bool": (2, "<?")}
+
+    @classmethod
+    def of(cls, key, kind, value):
+        tag, layout = cls.KINDS.get(kind, (3, None))
+        self = cls(tag, key.encode())
+        data = value.encode() if layout is None else struct.pack(layout, value)
+        ctypes.memmove(ctypes.addressof(self.value), data, len(data))
+        return self
+
+
 LOG_CALLBACK = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
 
 
@@ -148,8 +165,10 @@ class Stock:
         return "".join(self.log[-12:])
 
     def quantize(self, source, target, file_type, imatrix=None, dry_run=False, pure=False,
-                 leave_output=False, allow_requantize=False, copy=False, keep_split=False):
-        """llama-quantize; imatrix: {weight name: mean squares, [matrices *] columns floats}."""
+                 leave_output=False, allow_requantize=False, copy=False, keep_split=False,
+                 overrides=()):
+        """llama-quantize; imatrix: {weight name: mean squares, [matrices *] columns floats},
+        overrides: [(key, int|float|bool|str, value)]."""
         params = self.lib.llama_model_quantize_default_params()
         params.set(0, 0, 1)                          # nthread
         params.set(4, FILE_TYPES["Q8_0"], FILE_TYPES[file_type])
@@ -164,6 +183,9 @@ class Stock:
             for entry, (name, values) in zip(entries, data.items()):
                 entry.name, entry.data, entry.size = name.encode(), values.ctypes.data, values.size
             params.set(24, 0, ctypes.addressof(entries), 8)
+        if overrides:
+            kv = (Override * (len(overrides) + 1))(*(Override.of(*row) for row in overrides))
+            params.set(32, 0, ctypes.addressof(kv), 8)
         self.log.clear()
         status = self.lib.llama_model_quantize(source.encode(), target.encode(),
                                                ctypes.byref(params))

@@ -1,7 +1,7 @@
 """Writes BF16 GGUF files of this family's shapes without a model: headers over holes.
 
-The data of most tensors are holes of a sparse file (zeros); the matrices of the first `real_layers`
-blocks are random numbers. Dimensions default to Qwen3.6-35B-A3B's.
+The data of most tensors are holes of a sparse file (zeros); those of the blocks that are asked for
+are random numbers. Dimensions default to Qwen3.6-35B-A3B's.
 """
 import dataclasses
 import struct
@@ -139,24 +139,25 @@ def layout(shape):
     return head, [(n, ne, t, len(head) + at, size) for n, ne, t, at, size in rows], offset
 
 
-def write(path, shape, real_layers=0, seed=1):
-    """Returns the bytes of all tensors, and those of the blocks that hold numbers."""
+def random_bytes(kind, elements, seed):
+    values = np.random.default_rng(seed).standard_normal(elements, np.float32) * np.float32(0.02)
+    return (values.view(np.uint32) >> 16).astype(np.uint16).tobytes() if kind == BF16 else (
+        values.tobytes())
+
+
+def write(path, shape, real_blocks=(), seed=1):
+    """Returns the bytes of all tensors, and those that hold numbers: 32 MiB over and over."""
     head, rows, data = layout(shape)
-    random, real = np.random.default_rng(seed), 0
+    pools = {kind: random_bytes(kind, (1 << 25) // BYTES[kind], seed) for kind in BYTES}
+    real = 0
     with open(path, "wb") as file:
         file.write(head)
         for name, _, kind, offset, size in rows:
-            block = int(name.split(".")[1]) if name.startswith("blk.") else real_layers
-            if block >= real_layers:
+            if not name.startswith("blk.") or int(name.split(".")[1]) not in real_blocks:
                 continue
             real += size
             file.seek(offset)
             while size > 0:
-                count = min(size // BYTES[kind], 1 << 24)
-                values = random.standard_normal(count, np.float32) * np.float32(0.02)
-                if kind == BF16:
-                    values = (values.view(np.uint32) >> 16).astype(np.uint16)
-                file.write(values.tobytes())
-                size -= values.nbytes
+                size -= file.write(pools[kind][:size])
         file.truncate(len(head) + data)
     return data, real
