@@ -73,7 +73,7 @@ TEST_F(Binding, ErrorsNameTheTensor) {
   expect_error(3, "blk.3.ffn_down_exps.weight", DType::f32, {64, 8, 32}, kBad, "[8, 64, 32]");
   expect_error(3, "blk.3.attn_norm.weight", DType::f32, {1, 64}, kBad, "asks for [64]");
   expect_error(4, "blk.4.nextn.eh_proj.weight", DType::f32, {64, 256}, kBad, "asks for [64, 128]");
-  expect_error(4, "blk.4.nextn.eh_proj.weight", DType::q4_0, {64, 128}, kUnsupported, "q4_0");
+  expect_error(4, "blk.4.nextn.eh_proj.weight", DType::i32, {64, 128}, kUnsupported, "i32");
   expect_error(4, "blk.4.nextn.embed_tokens.weight", DType::f32, {512, 64}, kUnsupported, "MTP");
 }
 

@@ -149,7 +149,7 @@ Value any_affix(Runtime& runtime, const Value& affix, Function test) {
 
 // The part of a text between two optional code point positions, in bytes.
 TextSpan window(Runtime& runtime, const std::string& text, const std::optional<Value>& start,
-                 const std::optional<Value>& end) {
+                const std::optional<Value>& end) {
   TextSpan out{0, text.size()};
   if (!start && !end) return out;
   runtime.step_bytes(text.size());

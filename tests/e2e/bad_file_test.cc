@@ -53,7 +53,7 @@ class BadFile : public testing::Test {
   // The tiny model as one GGUF file.
   static std::string tiny_gguf(const TempDir& dir) {
     const std::string path = dir.path("tiny.gguf");
-    EXPECT_TRUE(succeeded(run_karat({"convert", kTiny, "-o", path, "-q"})));
+    EXPECT_TRUE(succeeded(run_karat({"convert", kTiny, "-o", path, "-q", "--no-receipt"})));
     return path;
   }
   // Where a GGUF file's first tensor begins.
