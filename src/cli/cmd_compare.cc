@@ -64,7 +64,7 @@ class Compare : public Command {
         "--against", "C", against_,
         "another file of A: its errors beside B's, and their ratio (below 1: B is better)");
     options.number("--max-ratio", "X", max_ratio_,
-                   "with --against: status 6 if a tensor's ratio is above");
+                   "with --against: status 6 if a tensor's ratio is above, or a tensor is missing");
     options.text("--imatrix", "FILE", imatrix_, "weigh columns by their mean squared input");
   }
 
@@ -100,12 +100,11 @@ class Compare : public Command {
     } else {
       print(comparison_text(result));
     }
-    if (max_ratio(result.table) > max_ratio_) {
-      throw base::fail(base::ErrorKind::gate,
-                       "%s: a tensor's error is %.6f times that of %s, "
-                       "--max-ratio allows %g",
-                       base::printable(b_).c_str(), max_ratio(result.table),
-                       base::printable(against_).c_str(), max_ratio_);
+    const std::string fault = max_ratio_ == kNoLimit ? "" : ratio_fault(result.table, max_ratio_);
+    if (!fault.empty()) {
+      throw base::fail(base::ErrorKind::gate, "%s: does not pass --max-ratio against %s: %s",
+                       base::printable(b_).c_str(), base::printable(against_).c_str(),
+                       fault.c_str());
     }
   }
 

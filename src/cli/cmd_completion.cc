@@ -14,7 +14,7 @@ class Completion : public Command {
   void declare(Options& options) override {
     options
         .choice("SHELL", {"bash", "zsh", "fish"}, shell_,
-                "bash: source <(karat completion bash), and likewise for the others")
+                "bash, zsh: source <(karat completion bash); fish: karat completion fish | source")
         .required = true;
   }
 

@@ -68,6 +68,9 @@ class Convert : public Command {
     }
     const auto files = exporting::convert_checkpoint(folder_, options_, pool);
     for (const auto& file : receipts) file->commit();
+    for (const std::string* out : {&options_.output, &options_.vision_output}) {
+      if (no_receipt_ && !out->empty()) receipt::drop_receipt(*out);
+    }
     const double seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     if (common.json) {

@@ -7,6 +7,7 @@
 #include "cli/command.h"
 #include "export/reshard.h"
 #include "format/imatrix.h"
+#include "receipt/receipt.h"
 
 namespace karat::cli {
 
@@ -71,6 +72,7 @@ class Merge : public Command {
     reshard_.shards.shard_tensors_max = static_cast<size_t>(tensors_max_);
     reshard_.force = common.force;
     const std::vector<std::string> paths = exporting::reshard(source, out_, reshard_, pool);
+    receipt::drop_receipt(out_);
     uint64_t bytes = 0;
     for (const std::string& path : paths) bytes += base::File(path).size();
     if (common.json) {

@@ -114,12 +114,21 @@ class Quantize : public Command {
     if (obstacle) throw *obstacle;
     check_outputs(work, layout, common);
     warn_of(work.plan);
-    run.fingerprint = quantize_fingerprint(request_, receipt, work.inputs);
+    std::vector<uint64_t> file_bytes;
+    for (const auto& shard : layout.shards()) file_bytes.push_back(shard.file_bytes);
+    const auto fingerprint = [&] {
+      return quantize_fingerprint(request_, receipt, work.inputs, file_bytes);
+    };
+    run.fingerprint = fingerprint();
     base::ThreadPool pool(common.thread_count());
     receipt::InputHasher hasher(work.inputs);
     run.alongside = [&](double share) { hasher.advance(share); };
     run.final_metadata = [&] {
       receipt.inputs = hasher.finish(pool);
+      if (fingerprint() != run.fingerprint) {
+        throw fail(ErrorKind::bad_input, "%s: changed while it was being read; quantize it again",
+                   base::printable(request_.in).c_str());
+      }
       return metadata(work, receipt);
     };
     std::unique_ptr<base::OutputFile> receipt_file;

@@ -134,7 +134,14 @@ class Verify : public Command {
                        "--inputs %s: %s names no inputs and has no receipt beside it",
                        base::printable(inputs_).c_str(), base::printable(path_).c_str());
     }
+    if (!base::is_directory(inputs_)) {
+      throw base::fail(base::ErrorKind::bad_input, "--inputs %s: is no folder",
+                       base::printable(inputs_).c_str());
+    }
     result_.inputs = receipt::check_inputs(inputs, inputs_, pool);
+    if (result_.inputs.matching == 0 && result_.inputs.faults.empty()) {
+      result_.inputs.faults.push_back(base::printable(inputs_) + " has none of the inputs");
+    }
   }
 
   std::string path_, receipt_, inputs_;

@@ -38,7 +38,7 @@ std::string size_line(const Comparison& c) {
       other.data_bytes == 0
           ? 0
           : 100 * (static_cast<double>(c.b.data_bytes) / static_cast<double>(other.data_bytes) - 1);
-  return strf("sizes    B's tensors are %+.3f %% of %s's%s\n", percent,
+  return strf("sizes    B's tensors take %+.3f %% against %s's%s\n", percent,
               c.against.path.empty() ? "A" : "the other",
               like_for_like(c.b.data_bytes, other.data_bytes)
                   ? ""
@@ -87,7 +87,7 @@ std::string ratio_lines(const eval::TensorTable& table) {
   for (const TensorPair& pair : table.pairs) {
     const auto ratio = pair.ratio();
     if (!ratio) continue;
-    ++(*ratio < 1 ? better : *ratio > 1 ? worse : equal);
+    ++(*ratio < 1 ? better : *ratio == 1 ? equal : worse);  // worse: NaN, too
   }
   return strf(
       "ratio    of B's error to the other's: at most %.6f; %lld below 1, %lld equal, %lld "
@@ -153,9 +153,27 @@ double max_ratio(const eval::TensorTable& table) {
   double most = 0;
   for (const TensorPair& pair : table.pairs) {
     const double ratio = pair.ratio().value_or(0);
-    if (!(ratio <= most)) most = ratio;
+    if (std::isnan(ratio)) return ratio;
+    most = std::max(most, ratio);
   }
   return most;
+}
+
+std::string ratio_fault(const eval::TensorTable& table, double limit) {
+  if (!table.only_a.empty()) return "it lacks tensor '" + printable(table.only_a.front()) + "'";
+  if (!table.other_shapes.empty()) {
+    return "tensor '" + printable(table.other_shapes.front().a->name) + "' has another shape";
+  }
+  for (const TensorPair& pair : table.pairs) {
+    const std::string name = printable(pair.a->name);
+    if (!pair.error || !pair.against_error) return "tensor '" + name + "' cannot be judged";
+    const double ratio = pair.ratio().value_or(0);
+    if (ratio <= limit) continue;
+    if (std::isnan(ratio)) return "tensor '" + name + "' holds NaN";
+    return strf("the error of tensor '%s' is %.6f times the other's, %g is allowed", name.c_str(),
+                ratio, limit);
+  }
+  return "";
 }
 
 std::string comparison_text(const Comparison& c) {
@@ -214,7 +232,8 @@ Json comparison_json(const Comparison& c) {
   out.set("tensors", std::move(tensors));
   if (!c.measured) return out;
   out.set("relative_rms", overall(c.table));
-  if (!c.against.path.empty()) out.set("max_ratio", max_ratio(c.table));
+  const double most = max_ratio(c.table);
+  if (!c.against.path.empty()) out.set("max_ratio", std::isnan(most) ? Json() : Json(most));
   return out;
 }
 

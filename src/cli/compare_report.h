@@ -26,8 +26,12 @@ struct Comparison {
 
 // Two sizes are like for like if they are at most 0.1 % apart.
 bool like_for_like(uint64_t bytes, uint64_t other_bytes);
-// The largest ratio of all pairs; 0 if there is none.
+// The largest ratio of all pairs; 0 if there is none, NaN if any is.
 double max_ratio(const eval::TensorTable& table);
+// Why B is not at most `limit` times as far from A as the third file in every tensor of A: the
+// first that is missing, of another shape, without errors to judge by, or too far; "" if there is
+// none.
+std::string ratio_fault(const eval::TensorTable& table, double limit);
 
 std::string comparison_text(const Comparison& comparison);
 base::Json comparison_json(const Comparison& comparison);

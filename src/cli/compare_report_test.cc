@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 namespace karat::cli {
 namespace {
 
@@ -55,6 +57,27 @@ TEST_F(Report, TheLargestRatioDecides) {
   EXPECT_DOUBLE_EQ(json.at("max_ratio").as_double(), 1.5);
   EXPECT_DOUBLE_EQ(json.at("tensors").as_array()[0].at("ratio").as_double(), 0.5);
   EXPECT_TRUE(json.at("like_for_like").as_bool());
+}
+
+TEST_F(Report, TheGateNamesWhatItRefuses) {
+  measure(0, 0.5, 1);
+  measure(1, 0.3, 0.2);
+  const auto expect_fault = [&](double limit, const char* part) {
+    const std::string fault = ratio_fault(comparison_.table, limit);
+    EXPECT_NE(fault.find(part), std::string::npos) << fault;
+  };
+  expect_fault(2, "lacks tensor 'gone'");
+  comparison_.table.only_a.clear();
+  EXPECT_EQ(ratio_fault(comparison_.table, 1.6), "");
+  expect_fault(1.4, "'y' is 1.5");
+  measure(0, std::nan(""), 1);  // the pairs after it are fine
+  EXPECT_TRUE(std::isnan(max_ratio(comparison_.table)));
+  EXPECT_TRUE(comparison_json(comparison_).at("max_ratio").is_null());
+  expect_fault(2, "'x' holds NaN");
+  comparison_.table.pairs[0].error.reset();
+  expect_fault(2, "'x' cannot be judged");
+  comparison_.table.other_shapes.push_back(comparison_.table.pairs[0]);
+  expect_fault(2, "'x' has another shape");
 }
 
 TEST_F(Report, TwoExactTensorsHaveNoRatio) {

@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/text.h"
+#include "cli/build_id.h"
 #include "export/gguf_metadata.h"
 #include "format/gguf.h"
 #include "recipe/overrides.h"
@@ -106,16 +107,22 @@ format::Metadata quantize_metadata(const QuantizeRequest& request, const model::
 
 exporting::Fingerprint quantize_fingerprint(const QuantizeRequest& request,
                                             const receipt::Receipt& receipt,
-                                            const std::vector<std::string>& inputs) {
+                                            const std::vector<std::string>& inputs,
+                                            const std::vector<uint64_t>& file_bytes) {
   exporting::Fingerprint fingerprint = {{"version", receipt::kVersion},
+                                        {"build", kBuildId},
                                         {"verb", receipt.verb},
                                         {"receipt", request.with_receipt ? "yes" : "no"}};
   for (const auto& [key, value] : receipt.options.as_object()) {
     fingerprint.emplace_back(key, value.dump());
   }
-  for (const std::string& path : inputs) {
-    fingerprint.emplace_back(base::file_name(path),
-                             path == request.imatrix ? base::sha256_of_file(path) : state_of(path));
+  for (const uint64_t bytes : file_bytes) {
+    fingerprint.emplace_back(base::strf("file %zu", fingerprint.size()), std::to_string(bytes));
+  }
+  for (const std::string& path : inputs) {  // two may have one name
+    fingerprint.emplace_back(
+        base::strf("input %zu %s", fingerprint.size(), base::file_name(path).c_str()),
+        path == request.imatrix ? base::sha256_of_file(path) : state_of(path));
   }
   return fingerprint;
 }

@@ -31,11 +31,13 @@ format::Metadata quantize_metadata(const QuantizeRequest& request, const model::
                                    const tensor::Importance* importance,
                                    const receipt::Receipt& receipt);
 
-// Options, version, and of every input its name, size, time of change and the hash of its first
-// MiB; of the statistics the hash of all.
+// Options, version and build, the bytes of each file to be written (with the options, where
+// everything stands in it), and of every input its name, size, time of change and the hash of its
+// first MiB; of the statistics the hash of all.
 exporting::Fingerprint quantize_fingerprint(const QuantizeRequest& request,
                                             const receipt::Receipt& receipt,
-                                            const std::vector<std::string>& inputs);
+                                            const std::vector<std::string>& inputs,
+                                            const std::vector<uint64_t>& file_bytes);
 
 // The inputs of a receipt as large as they will be, before they are hashed.
 std::vector<receipt::Input> unhashed(const std::vector<std::string>& paths);

@@ -64,7 +64,7 @@ TEST(QuantizeReceipt, FingerprintChangesWithInputAndOptions) {
   const test::TempDir dir;
   const std::string in = dir.write("in.gguf", "weights");
   const auto of = [&](const QuantizeRequest& request) {
-    return quantize_fingerprint(request, quantize_receipt(request, plan(), {}), {in});
+    return quantize_fingerprint(request, quantize_receipt(request, plan(), {}), {in}, {1000});
   };
   const auto first = of(example());
   EXPECT_EQ(of(example()), first);

@@ -6,6 +6,7 @@
 #include <span>
 
 #include "base/error.h"
+#include "base/half.h"
 #include "base/interrupt.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -20,7 +21,7 @@ using tensor::TensorInfo;
 namespace {
 
 // Nearest-even: up to and including 2^-25 rounds to zero.
-constexpr float kLargest = 65504.0f, kLost = 0x1p-25f;
+constexpr float kLost = 0x1p-25f;
 
 struct Count {
   int64_t large = 0, lost = 0, values = 0;
@@ -36,7 +37,7 @@ Count count_piece(const TensorInfo& tensor, const tensor::Piece& piece,
   for (int64_t i = 0; i < count.values; ++i) {
     const float magnitude = std::fabs(values[static_cast<size_t>(i)]);
     if (magnitude > 0 && magnitude <= kLost) ++count.lost;
-    if (!(magnitude > kLargest) || std::isinf(magnitude)) continue;
+    if (!(magnitude >= base::kF16Overflow) || std::isinf(magnitude)) continue;
     if (count.large++ > 0) continue;
     count.first_row = piece.row_begin + i / cols, count.first_column = i % cols;
     count.first_value = values[static_cast<size_t>(i)];

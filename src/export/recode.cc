@@ -212,6 +212,7 @@ void recode(const tensor::TensorSource& source, const std::vector<const TensorIn
     });
   }
   if (base::pending_signal() == 0) return;
+  if (options.checkpoint == nullptr) base::stop_if_interrupted();
   done.save();
   base::info("stopped; the same command goes on from here");
   base::stop_if_interrupted();

@@ -197,6 +197,8 @@ std::unique_ptr<base::OutputFile> receipt_file(const std::string& out,
   return file;
 }
 
+void drop_receipt(const std::string& out) { ::unlink((out + ".receipt.json").c_str()); }
+
 std::unique_ptr<base::OutputFile> receipt_file(const std::string& out, const std::string& written,
                                                const Receipt& receipt, double seconds, int threads,
                                                const std::string& instruction_set) {

@@ -79,7 +79,10 @@ std::unique_ptr<base::OutputFile> receipt_file(const std::string& out,
                                                const std::vector<Output>& outputs,
                                                const Receipt& receipt,
                                                const Circumstances& circumstances);
-// The same for the one file `out`, whose bytes are now under the name `written`.
+// Removes an OUT.receipt.json that tells of an earlier file of this name, after `out` was replaced
+// without one.
+void drop_receipt(const std::string& out);
+// As receipt_file for the one file `out`, whose bytes are now under the name `written`.
 std::unique_ptr<base::OutputFile> receipt_file(const std::string& out, const std::string& written,
                                                const Receipt& receipt, double seconds, int threads,
                                                const std::string& instruction_set);

@@ -24,9 +24,9 @@ std::optional<format::Value> parse_value(const std::string& type, const std::str
     int64_t number = 0;
     const char* end = value.data() + value.size();
     const auto parsed = std::from_chars(value.data(), end, number);
-    const bool fits =
-        parsed.ec == std::errc() && parsed.ptr == end && std::abs(number) <= int64_t{UINT32_MAX};
-    if (fits) return format::Value(static_cast<uint32_t>(std::abs(number)));
+    const bool fits = parsed.ec == std::errc() && parsed.ptr == end &&
+                      number >= -int64_t{UINT32_MAX} && number <= int64_t{UINT32_MAX};
+    if (fits) return format::Value(static_cast<uint32_t>(number < 0 ? -number : number));
   }
   if (type == "float") {
     char* end = nullptr;
@@ -67,6 +67,10 @@ format::Metadata::Entry parse_override(const std::string& text) {
   if (equals == std::string::npos || equals == 0 || equals > kBytesMax ||
       colon == std::string::npos) {
     throw fail(ErrorKind::usage, "--override-kv '%s': KEY=TYPE:VALUE is expected", shown.c_str());
+  }
+  if (base::starts_with(text, "karat.") || base::starts_with(text, "split.")) {
+    throw fail(ErrorKind::usage, "--override-kv '%s': the program sets this key itself",
+               shown.c_str());
   }
   const std::string type = text.substr(equals + 1, colon - equals - 1);
   const std::optional<format::Value> value = parse_value(type, text.substr(colon + 1));

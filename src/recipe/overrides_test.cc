@@ -23,7 +23,9 @@ TEST(Overrides, WhatIsNoneIsRefused) {
        {std::string("a"), std::string("a=5"), std::string("=int:5"), std::string("a=int:"),
         std::string("a=int:5x"), std::string("a=int:4294967296"), std::string("a=float:"),
         std::string("a=float:nan"), std::string("a=bool:1"), std::string("a=u32:1"),
-        "a=str:" + std::string(128, 'x'), std::string(128, 'k') + "=int:1"}) {
+        std::string("a=int:-9223372036854775808"), std::string("karat.version=str:1"),
+        std::string("split.count=int:9"), "a=str:" + std::string(128, 'x'),
+        std::string(128, 'k') + "=int:1"}) {
     try {
       parse_override(text);
       ADD_FAILURE() << text;

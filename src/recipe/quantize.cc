@@ -4,6 +4,8 @@
 #include <memory>
 
 #include "base/error.h"
+#include "base/file.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "codec/codec.h"
 #include "export/recode.h"
@@ -100,15 +102,32 @@ class WeightedEncoder {
   const tensor::Importance* importance_;
 };
 
-// The other shards' partial files have their full size from the start; where one has not, what the
-// first one's journal says does not hold.
-void require_all_shards(format::GgufWriter& writer) {
+// Gives the partial files of the shards behind the first their full size, which they have from the
+// start of a run; false if one had not.
+bool complete_shards(format::GgufWriter& writer) {
   const auto& shards = writer.layout().shards();
+  bool complete = true;
   for (size_t i = 1; i < shards.size(); ++i) {
     if (base::File(writer.file(i).partial_path()).size() == shards[i].file_bytes) continue;
     writer.file(i).truncate(shards[i].file_bytes);
-    writer.file(0).truncate(0);
+    complete = false;
   }
+  return complete;
+}
+
+// The journal stands behind the first shard. Where another one is not whole, what it says does not
+// hold.
+std::unique_ptr<exporting::Checkpoint> open_checkpoint(format::GgufWriter& writer,
+                                                       const QuantizeRun& run) {
+  const auto open = [&] {
+    return std::make_unique<exporting::Checkpoint>(
+        writer.file(0), writer.layout().shards()[0].file_bytes, run.fingerprint, run.force);
+  };
+  auto checkpoint = open();  // refuses another command's
+  if (complete_shards(writer) || checkpoint->done() == 0) return checkpoint;
+  base::warn("%s: its other shards are not whole; begun anew", base::printable(run.out).c_str());
+  writer.file(0).truncate(0);
+  return open();
 }
 
 }  // namespace
@@ -217,9 +236,7 @@ void run_quantize(const tensor::TensorSource& source, const QuantizePlan& plan,
   exporting::RecodeOptions options{.stage = "quantize", .alongside = run.alongside};
   std::unique_ptr<exporting::Checkpoint> checkpoint;
   if (resumable) {
-    require_all_shards(writer);
-    checkpoint = std::make_unique<exporting::Checkpoint>(
-        writer.file(0), writer.layout().shards()[0].file_bytes, run.fingerprint, run.force);
+    checkpoint = open_checkpoint(writer, run);
     options.checkpoint = checkpoint.get();
   }
   exporting::recode(source, from, writer, pool, options, WeightedEncoder(plan, importance));

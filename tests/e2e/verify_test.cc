@@ -94,6 +94,9 @@ TEST_F(Verify, ForeignInputs) {
   test::TempDir inputs;
   inputs.write("config.json", "{}");
   EXPECT_TRUE(failed(verify({"--inputs", inputs.path()}), 6, "config.json"));
+  const test::TempDir empty;
+  EXPECT_TRUE(failed(verify({"--inputs", empty.path()}), 6, "none of the inputs"));
+  EXPECT_TRUE(test::refused(verify({"--inputs", inputs.path("absent")}), 3, {"is no folder"}));
 }
 
 TEST_F(Verify, RenamedFiles) {
