@@ -141,6 +141,27 @@ TEST_F(Resume, AnotherCommandIsRefused) {
   EXPECT_NE(outcome.err.find("begun anew"), std::string::npos) << outcome.err;
 }
 
+// The other command's shards have other sizes, and the first one's journal must outlive the look.
+TEST_F(Resume, AnotherCommandsShardsAreRefused) {
+  ASSERT_TRUE(succeeded(
+      run_karat({"merge", in_, "-o", dir_.path("s.gguf"), "--split-max-tensors", "30", "-q"})));
+  std::string first;
+  for (const auto& entry : fs::directory_iterator(dir_.path())) {
+    const std::string path = entry.path().string();
+    if (path.find("s-00001-of-") != std::string::npos) first = path;
+  }
+  ASSERT_FALSE(first.empty());
+  const auto shards = [&](const std::string& type) {
+    return std::vector<std::string>{"quantize", first, out_, type, "-t", "1", "--keep-split"};
+  };
+  ASSERT_EQ(inject("pwrite64", "signal=SIGTERM", 14, shards("Q8_0")).status, 143);
+  EXPECT_TRUE(refused(run_karat(shards("BF16")), 7, {"type", "--force"}));
+  const Outcome outcome = run_karat(shards("Q8_0"));
+  ASSERT_TRUE(succeeded(outcome));
+  EXPECT_NE(outcome.err.find("going on where the last run stopped"), std::string::npos)
+      << outcome.err;
+}
+
 TEST_F(Resume, AChangedInputIsRefused) {
   stop();
   fs::last_write_time(in_, fs::last_write_time(in_) + std::chrono::seconds(1));
