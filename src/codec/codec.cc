@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "codec/formats.h"
 #include "codec/table.h"
+#include "codec/weights.h"
 
 namespace karat::codec {
 namespace {
@@ -95,6 +96,12 @@ void Codec::round_block(const Grid& grid, const float* x, const float* w, Code* 
   for (int i = 0; i < block_elems(); i += group_elems()) {
     round(grid, i, x + i, w + i, codes + i, &values[static_cast<size_t>(i)]);
   }
+}
+
+Grid Codec::choose_grid(const float* x, const float* w) const {
+  std::array<float, kBlockElemsMax> weights;
+  condition_weights(w, block_elems(), weights.data());
+  return search_grid(x, weights.data());
 }
 
 void Codec::weigh(std::span<const float> x, std::span<const float> importance,

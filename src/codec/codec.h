@@ -81,7 +81,7 @@ class Codec {
                      std::span<float> w) const;
 
   // Step 1. x and w have block_elems() entries; w may be anything (guarded as importances are).
-  virtual Grid choose_grid(const float* x, const float* w) const = 0;
+  Grid choose_grid(const float* x, const float* w) const;
 
   // Step 2. Rounds elements [index, index + group_elems()) of the block to the codes whose values
   // have the least weighted squared error under the grid. x, w, codes and values point at the
@@ -107,6 +107,9 @@ class Codec {
 
  protected:
   Codec(tensor::DType type, int sub_elems, int group_elems, float range_max);
+
+  // choose_grid with weights that a least-squares fit can use (condition_weights).
+  virtual Grid search_grid(const float* x, const float* w) const = 0;
 
   // encode_row after its checks: the three steps per block. The plain float formats, which have no
   // grid, convert directly; the lattice formats pass indices on, not codes.

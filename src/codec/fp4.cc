@@ -10,7 +10,6 @@
 #include "codec/formats.h"
 #include "codec/nibbles.h"
 #include "codec/scalar_code.h"
-#include "codec/weights.h"
 
 namespace karat::codec {
 namespace {
@@ -46,9 +45,7 @@ class MXFP4 final : public Codec {
   // The largest value below infinity: levels 8 and 12 under larger steps exceed f32.
   MXFP4() : Codec(tensor::DType::mxfp4, kElems, 1, kLevelMax * 0x1p124F) {}
 
-  Grid choose_grid(const float* x, const float* w) const override {
-    std::array<float, kElems> weights;
-    condition_weights(w, kElems, weights.data());
+  Grid search_grid(const float* x, const float* w) const override {
     std::array<float, kElems> magnitudes;
     float largest = 0;
     for (size_t i = 0; i < kElems; ++i) {
@@ -66,7 +63,7 @@ class MXFP4 final : public Codec {
         bytes[i] = std::clamp(exponent + 128 + static_cast<int>(i) - kBelow, 0, kLargest);
         steps[i] = std::ldexp(1.0F, bytes[i] - 128 - exponent);
       }
-      const size_t best = best_step(fp4_book(), magnitudes.data(), weights.data(), kElems, steps);
+      const size_t best = best_step(fp4_book(), magnitudes.data(), w, kElems, steps);
       grid.scale[0] = static_cast<int16_t>(bytes[best]);
     }
     grid.step[0] = exponent_step(grid.scale[0]);
@@ -118,12 +115,10 @@ class NVFP4 final : public Codec {
  public:
   NVFP4() : Codec(tensor::DType::nvfp4, kSubElems, 1, kLevelMax * 224) {}
 
-  Grid choose_grid(const float* x, const float* w) const override {
-    std::array<float, kElems> weights;
-    condition_weights(w, kElems, weights.data());
+  Grid search_grid(const float* x, const float* w) const override {
     Grid grid;
     for (size_t s = 0; s < kSubs; ++s) {
-      const int byte = choose_scale(x + s * kSubElems, &weights[s * kSubElems]);
+      const int byte = choose_scale(x + s * kSubElems, w + s * kSubElems);
       grid.scale[s] = static_cast<int16_t>(byte);
       grid.step[s] = ue4m3_step(byte);
     }

@@ -1,7 +1,5 @@
 // IQ4_NL and IQ4_XS: four-bit codes that are levels of one list, denser near zero. IQ4_NL has a
 // half per 32 elements; IQ4_XS a half per 256 and a 6-bit signed scale per 32.
-#include <array>
-
 #include "base/half.h"
 #include "codec/blocks.h"
 #include "codec/codebook.h"
@@ -46,10 +44,8 @@ class IQ4NL final : public Codec {
     weigh_by_size(2, kSubElems, x, importance, w);
   }
 
-  Grid choose_grid(const float* x, const float* w) const override {
-    std::array<float, kSubElems> weights;
-    condition_weights(w, kSubElems, weights.data());
-    return search_codebook_single(iq4_book(), {x, weights.data(), 1, kSubElems});
+  Grid search_grid(const float* x, const float* w) const override {
+    return search_codebook_single(iq4_book(), {x, w, 1, kSubElems});
   }
 
   void round(const Grid& grid, int, const float* x, const float*, Code* codes,
@@ -91,10 +87,8 @@ class IQ4XS final : public Codec {
     weigh_by_size(2, kElems, x, importance, w);
   }
 
-  Grid choose_grid(const float* x, const float* w) const override {
-    std::array<float, kElems> weights;
-    condition_weights(w, kElems, weights.data());
-    return search_codebook(iq4_book(), {x, weights.data(), kSubs, kSubElems}, kScaleBound);
+  Grid search_grid(const float* x, const float* w) const override {
+    return search_codebook(iq4_book(), {x, w, kSubs, kSubElems}, kScaleBound);
   }
 
   void round(const Grid& grid, int index, const float* x, const float*, Code* codes,

@@ -143,10 +143,8 @@ void LatticeCodec::weigh(std::span<const float> x, std::span<const float> import
   codec::weigh(WeightRule::magnitude, x, importance, w);
 }
 
-Grid LatticeCodec::choose_grid(const float* x, const float* w) const {
-  std::array<float, kBlockElemsMax> weights;
-  condition_weights(w, kBlockElemsMax, weights.data());
-  return search_lattice(lattice(), x, weights.data());
+Grid LatticeCodec::search_grid(const float* x, const float* w) const {
+  return search_lattice(lattice(), x, w);
 }
 
 void LatticeCodec::round(const Grid& grid, int index, const float* x, const float* w, Code* codes,

@@ -100,7 +100,7 @@ class LatticeCodec : public Codec {
 
   void weigh(std::span<const float> x, std::span<const float> importance,
              std::span<float> w) const override;
-  Grid choose_grid(const float* x, const float* w) const override;
+  Grid search_grid(const float* x, const float* w) const override;
   void round(const Grid& grid, int index, const float* x, const float* w, Code* codes,
              float* values) const override;
   void pack(const Grid& grid, const Code* codes, std::byte* block) const override;

@@ -49,7 +49,7 @@ class PlainCodec final : public Codec {
     for (size_t i = 0; i < out.size(); ++i) out[i] = Bits::to_value(load(bytes, i));
   }
 
-  Grid choose_grid(const float*, const float*) const override { return {}; }
+  Grid search_grid(const float*, const float*) const override { return {}; }
 
   void round(const Grid&, int, const float* x, const float*, Code* codes,
              float* values) const override {

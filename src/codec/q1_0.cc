@@ -19,14 +19,12 @@ class Q1_0 final : public Codec {
   Q1_0() : Codec(tensor::DType::q1_0, kElems, 1, base::kF16Max) {}
 
   // With signs as codes the best step is the weighted mean magnitude.
-  Grid choose_grid(const float* x, const float* w) const override {
-    std::array<float, kElems> weights;
-    condition_weights(w, kElems, weights.data());
+  Grid search_grid(const float* x, const float* w) const override {
     double sum = 0;
     double weight = 0;
     for (size_t i = 0; i < kElems; ++i) {
-      sum += static_cast<double>(weights[i]) * static_cast<double>(std::fabs(x[i]));
-      weight += static_cast<double>(weights[i]);
+      sum += static_cast<double>(w[i]) * static_cast<double>(std::fabs(x[i]));
+      weight += static_cast<double>(w[i]);
     }
     Grid grid;
     grid.d = base::f32_to_f16(static_cast<float>(sum / weight));
@@ -64,35 +62,28 @@ class Q1_0 final : public Codec {
   }
 };
 
-class Q2_0 final : public Codec {
+class Q2_0 final : public ScalarCodec {
   static constexpr int kElems = 64;
   static constexpr int kLow = -1;
   static constexpr int kHigh = 2;
 
  public:
-  Q2_0() : Codec(tensor::DType::q2_0, kElems, 1, base::kF16Max) {}
+  Q2_0() : ScalarCodec(tensor::DType::q2_0, kElems, kLow, kHigh, base::kF16Max) {}
 
   // Of both signs, as the codes are lopsided; the reference leaves code 2 unused.
-  Grid choose_grid(const float* x, const float* w) const override {
-    std::array<float, kElems> weights;
-    condition_weights(w, kElems, weights.data());
+  Grid search_grid(const float* x, const float* w) const override {
     std::array<float, kElems> mirrored;
     for (size_t i = 0; i < kElems; ++i) mirrored[i] = -x[i];
-    const uint16_t plus = search_breakpoints(x, weights.data(), kElems, kLow, kHigh);
-    const uint16_t minus = search_breakpoints(mirrored.data(), weights.data(), kElems, kLow, kHigh);
+    const uint16_t plus = search_breakpoints(x, w, kElems, kLow, kHigh);
+    const uint16_t minus = search_breakpoints(mirrored.data(), w, kElems, kLow, kHigh);
     const auto error = [&](const float* values, uint16_t d) {
-      return breakpoint_error(values, weights.data(), kElems, kLow, kHigh, d);
+      return breakpoint_error(values, w, kElems, kLow, kHigh, d);
     };
     Grid grid;
     const bool mirror = error(mirrored.data(), minus) < error(x, plus);
     grid.d = mirror ? static_cast<uint16_t>(minus | 0x8000U) : plus;
     grid.step[0] = base::f16_to_f32(grid.d);
     return grid;
-  }
-
-  void round(const Grid& grid, int, const float* x, const float*, Code* codes,
-             float* values) const override {
-    round_scalar(grid.step[0], 0, kLow, kHigh, *x, codes, values);
   }
 
   void pack(const Grid& grid, const Code* codes, std::byte* bytes) const override {

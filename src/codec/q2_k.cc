@@ -1,6 +1,4 @@
 // Q2_K: 256 unsigned 2-bit codes, sixteen sub-blocks with 4-bit scale and min under two halves.
-#include <array>
-
 #include "base/half.h"
 #include "codec/blocks.h"
 #include "codec/formats.h"
@@ -29,10 +27,8 @@ class Q2K final : public ScalarCodec {
     weigh_by_size(1, kElems, x, importance, w);
   }
 
-  Grid choose_grid(const float* x, const float* w) const override {
-    std::array<float, kElems> weights;
-    condition_weights(w, kElems, weights.data());
-    return search_affine({x, weights.data(), kSubs, kElems / kSubs}, kCodeMax, kIntegerMax);
+  Grid search_grid(const float* x, const float* w) const override {
+    return search_affine({x, w, kSubs, kElems / kSubs}, kCodeMax, kIntegerMax);
   }
 
   void pack(const Grid& grid, const Code* codes, std::byte* bytes) const override {

@@ -1,6 +1,4 @@
 // Q3_K: 256 signed 3-bit codes, sixteen sub-blocks with a signed 6-bit scale under one half.
-#include <array>
-
 #include "base/half.h"
 #include "codec/blocks.h"
 #include "codec/formats.h"
@@ -29,10 +27,8 @@ class Q3K final : public ScalarCodec {
     weigh_by_size(2, kElems, x, importance, w);
   }
 
-  Grid choose_grid(const float* x, const float* w) const override {
-    std::array<float, kElems> weights;
-    condition_weights(w, kElems, weights.data());
-    return search_symmetric({x, weights.data(), kSubs, kElems / kSubs}, kCodeBound, kIntegerBound);
+  Grid search_grid(const float* x, const float* w) const override {
+    return search_symmetric({x, w, kSubs, kElems / kSubs}, kCodeBound, kIntegerBound);
   }
 
   void pack(const Grid& grid, const Code* codes, std::byte* bytes) const override {

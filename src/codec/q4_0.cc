@@ -34,27 +34,21 @@ struct Q5Bits {
 };
 
 template <class Bits>
-class Symmetric final : public Codec {
+class Symmetric final : public ScalarCodec {
   using Block = typename Bits::Block;
   static constexpr Code kBound = Bits::kCodeBound;
 
  public:
-  Symmetric() : Codec(Bits::kType, kElems, 1, base::kF16Max * (kBound - 1)) {}
+  Symmetric()
+      : ScalarCodec(Bits::kType, kElems, -kBound, kBound - 1, base::kF16Max * (kBound - 1)) {}
 
   void weigh(std::span<const float> x, std::span<const float> importance,
              std::span<float> w) const override {
     weigh_by_size(1, x.size(), x, importance, w);
   }
 
-  Grid choose_grid(const float* x, const float* w) const override {
-    std::array<float, kElems> weights;
-    condition_weights(w, kElems, weights.data());
-    return search_single({x, weights.data(), 1, kElems}, kBound);
-  }
-
-  void round(const Grid& grid, int, const float* x, const float*, Code* codes,
-             float* values) const override {
-    round_scalar(grid.step[0], 0, -kBound, kBound - 1, *x, codes, values);
+  Grid search_grid(const float* x, const float* w) const override {
+    return search_single({x, w, 1, kElems}, kBound);
   }
 
   // Stored without a sign.

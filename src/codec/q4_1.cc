@@ -1,6 +1,4 @@
 // Q4_1 and Q5_1: 32 codes of four or five bits, a half as step and a half as least value.
-#include <array>
-
 #include "base/half.h"
 #include "codec/blocks.h"
 #include "codec/formats.h"
@@ -32,27 +30,20 @@ struct Q5Bits {
 };
 
 template <class Bits>
-class Affine final : public Codec {
+class Affine final : public ScalarCodec {
   using Block = typename Bits::Block;
 
  public:
   // The narrow side is the negative one, m alone.
-  Affine() : Codec(Bits::kType, kElems, 1, base::kF16Max) {}
+  Affine() : ScalarCodec(Bits::kType, kElems, 0, Bits::kCodeMax, base::kF16Max) {}
 
   void weigh(std::span<const float> x, std::span<const float> importance,
              std::span<float> w) const override {
     weigh_by_size(1, x.size(), x, importance, w);
   }
 
-  Grid choose_grid(const float* x, const float* w) const override {
-    std::array<float, kElems> weights;
-    condition_weights(w, kElems, weights.data());
-    return search_single_affine({x, weights.data(), 1, kElems}, Bits::kCodeMax);
-  }
-
-  void round(const Grid& grid, int, const float* x, const float*, Code* codes,
-             float* values) const override {
-    round_scalar(grid.step[0], grid.offset[0], 0, Bits::kCodeMax, *x, codes, values);
+  Grid search_grid(const float* x, const float* w) const override {
+    return search_single_affine({x, w, 1, kElems}, Bits::kCodeMax);
   }
 
   void pack(const Grid& grid, const Code* codes, std::byte* bytes) const override {

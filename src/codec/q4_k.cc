@@ -1,7 +1,5 @@
 // Q4_K and Q5_K: 256 unsigned codes, eight sub-blocks with 6-bit scale and min under two halves.
 // The two differ in the fifth bit of the codes.
-#include <array>
-
 #include "base/half.h"
 #include "codec/blocks.h"
 #include "codec/formats.h"
@@ -101,10 +99,8 @@ class AffineKCodec final : public ScalarCodec {
     codec::weigh(WeightRule::magnitude, x, importance, w);
   }
 
-  Grid choose_grid(const float* x, const float* w) const override {
-    std::array<float, kElems> weights;
-    condition_weights(w, kElems, weights.data());
-    return search_affine({x, weights.data(), kSubs, kElems / kSubs}, Bits::kCodeMax, kIntegerMax);
+  Grid search_grid(const float* x, const float* w) const override {
+    return search_affine({x, w, kSubs, kElems / kSubs}, Bits::kCodeMax, kIntegerMax);
   }
 
   void pack(const Grid& grid, const Code* codes, std::byte* bytes) const override {

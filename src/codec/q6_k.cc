@@ -1,6 +1,4 @@
 // Q6_K: 256 signed 6-bit codes, sixteen sub-blocks with a signed byte as scale under one half.
-#include <array>
-
 #include "base/half.h"
 #include "codec/blocks.h"
 #include "codec/formats.h"
@@ -27,10 +25,8 @@ class Q6K final : public ScalarCodec {
     codec::weigh(WeightRule::importance, x, importance, w);
   }
 
-  Grid choose_grid(const float* x, const float* w) const override {
-    std::array<float, kElems> weights;
-    condition_weights(w, kElems, weights.data());
-    return search_symmetric({x, weights.data(), kSubs, kElems / kSubs}, kCodeBound, 128);
+  Grid search_grid(const float* x, const float* w) const override {
+    return search_symmetric({x, w, kSubs, kElems / kSubs}, kCodeBound, 128);
   }
 
   void pack(const Grid& grid, const Code* codes, std::byte* bytes) const override {

@@ -1,6 +1,4 @@
 // Q8_0: 32 signed bytes under one half.
-#include <array>
-
 #include "base/half.h"
 #include "codec/blocks.h"
 #include "codec/formats.h"
@@ -20,10 +18,8 @@ class Q8_0 final : public ScalarCodec {
     codec::weigh(WeightRule::importance, x, importance, w);
   }
 
-  Grid choose_grid(const float* x, const float* w) const override {
-    std::array<float, 32> weights;
-    condition_weights(w, 32, weights.data());
-    return search_single({x, weights.data(), 1, 32}, 128);
+  Grid search_grid(const float* x, const float* w) const override {
+    return search_single({x, w, 1, 32}, 128);
   }
 
   void pack(const Grid& grid, const Code* codes, std::byte* bytes) const override {

@@ -1,13 +1,10 @@
 // TQ1_0 and TQ2_0: 256 codes of -1, 0 and 1 under one half. TQ1_0 packs five of them into a byte as
 // a fraction in base three, TQ2_0 four as two bits each.
-#include <array>
-
 #include "base/half.h"
 #include "codec/blocks.h"
 #include "codec/breakpoints.h"
 #include "codec/formats.h"
 #include "codec/scalar_code.h"
-#include "codec/weights.h"
 
 namespace karat::codec {
 namespace {
@@ -16,24 +13,17 @@ constexpr int kElems = 256;
 
 // What the two formats share; Bits lays out the codes.
 template <class Bits>
-class Ternary final : public Codec {
+class Ternary final : public ScalarCodec {
   using Block = typename Bits::Block;
 
  public:
-  Ternary() : Codec(Bits::kType, kElems, 1, base::kF16Max) {}
+  Ternary() : ScalarCodec(Bits::kType, kElems, -1, 1, base::kF16Max) {}
 
-  Grid choose_grid(const float* x, const float* w) const override {
-    std::array<float, kElems> weights;
-    condition_weights(w, kElems, weights.data());
+  Grid search_grid(const float* x, const float* w) const override {
     Grid grid;
-    grid.d = search_breakpoints(x, weights.data(), kElems, -1, 1);
+    grid.d = search_breakpoints(x, w, kElems, -1, 1);
     grid.step[0] = base::f16_to_f32(grid.d);
     return grid;
-  }
-
-  void round(const Grid& grid, int, const float* x, const float*, Code* codes,
-             float* values) const override {
-    round_scalar(grid.step[0], 0, -1, 1, *x, codes, values);
   }
 
   void pack(const Grid& grid, const Code* codes, std::byte* bytes) const override {
