@@ -1,4 +1,5 @@
-// Text files -> one stream of token ids -> chunks, as llama-imatrix and llama-perplexity cut them.
+// Text files -> one stream of token ids -> chunks, as llama-imatrix and llama-perplexity cut them;
+// or whole sequences, each of its own length (calib/packet.h).
 #pragma once
 
 #include <cstdint>
@@ -13,13 +14,22 @@ namespace karat::calib {
 struct Corpus {
   std::vector<int32_t> tokens;  // all files' tokens, one after the other
   int64_t chunk_size = 512;     // tokens per chunk
-  int64_t chunks = 0;           // whole chunks used; a remainder is dropped
+  int64_t chunks = 0;           // whole chunks (or sequences) used; a remainder is dropped
+  // Where each sequence ends in `tokens`, [chunks], rising, each at least one token long; empty if
+  // all are chunks of chunk_size.
+  std::vector<int64_t> ends = {};
 
-  // Tokens of chunk i, [chunk_size].
-  std::span<const int32_t> chunk(int64_t i) const {
-    return std::span(tokens).subspan(static_cast<size_t>(i * chunk_size),
-                                     static_cast<size_t>(chunk_size));
+  // The first token of chunk i; of i == chunks: the number of tokens used.
+  int64_t begin(int64_t i) const {
+    if (ends.empty()) return i * chunk_size;
+    return i == 0 ? 0 : ends[static_cast<size_t>(i - 1)];
   }
+  // Tokens of chunk i.
+  std::span<const int32_t> chunk(int64_t i) const {
+    return std::span(tokens).subspan(static_cast<size_t>(begin(i)),
+                                     static_cast<size_t>(begin(i + 1) - begin(i)));
+  }
+  int64_t tokens_used() const { return begin(chunks); }
 };
 
 struct CorpusOptions {

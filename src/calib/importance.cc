@@ -58,29 +58,59 @@ void add_columns(const model::LinearInput& input, int64_t first, int64_t count, 
   std::copy_n(values.data(), count, sum);
 }
 
-// Consecutive chunks as one batch of sequences.
+// The corpus' tokens from `first` on, [rows], as one batch: whole chunks, or a piece of one that is
+// longer than a batch.
 struct Batch {
-  std::vector<model::SequenceState> states;
+  int64_t first = 0, rows = 0;
   std::vector<model::Segment> segments;
+  std::vector<int64_t> ends;  // of segments: whether the chunk's last token is in it (0 or 1)
   std::vector<model::RowOrigin> origins;
 };
 
-Batch make_batch(const model::Config& config, int64_t first, int64_t count, int64_t rows) {
-  Batch batch;
-  batch.states.assign(static_cast<size_t>(count), model::SequenceState(config));
-  for (int64_t i = 0; i < count; ++i) {
-    batch.segments.push_back({first + i, rows, &batch.states[static_cast<size_t>(i)]});
-    for (int64_t p = 0; p < rows; ++p) batch.origins.push_back({first + i, p});
+// Cuts a corpus into batches. A chunk's state lives from its first piece to its last.
+class Batches {
+ public:
+  Batches(const model::Config& config, const Corpus& corpus, int64_t rows_max)
+      : config_(config), corpus_(corpus), rows_max_(std::max<int64_t>(1, rows_max)) {}
+  // The next batch, valid until the next call; no rows: that was all.
+  Batch next() {
+    Batch batch;
+    batch.first = corpus_.begin(chunk_) + position_;
+    std::vector<model::SequenceState> states;
+    if (position_ > 0) states.push_back(std::move(states_.back()));
+    states_ = std::move(states);
+    while (chunk_ < corpus_.chunks && batch.rows < rows_max_) {
+      const int64_t left = static_cast<int64_t>(corpus_.chunk(chunk_).size()) - position_;
+      if (batch.rows > 0 && batch.rows + left > rows_max_) break;
+      add(batch, std::min(left, rows_max_), left);
+    }
+    for (size_t i = 0; i < states_.size(); ++i) batch.segments[i].state = &states_[i];
+    return batch;
   }
-  return batch;
-}
+
+ private:
+  void add(Batch& batch, int64_t rows, int64_t left) {
+    if (position_ == 0) states_.emplace_back(config_);
+    batch.segments.push_back({chunk_, rows, nullptr});
+    batch.ends.push_back(rows == left ? 1 : 0);
+    for (int64_t p = 0; p < rows; ++p) batch.origins.push_back({chunk_, position_ + p});
+    batch.rows += rows;
+    position_ = rows == left ? 0 : position_ + rows;
+    if (position_ == 0) ++chunk_;
+  }
+
+  const model::Config& config_;
+  const Corpus& corpus_;
+  int64_t rows_max_, chunk_ = 0, position_ = 0;
+  std::vector<model::SequenceState> states_;
+};
 
 void see_output(ImportanceTap& tap, const float* hidden, const Batch& batch, int64_t cols) {
   model::LinearInput input{};
   input.weight = model::kOutput;
   input.layer = -1;
   input.rows = hidden;
-  input.count = static_cast<int64_t>(batch.origins.size());
+  input.count = batch.rows;
   input.cols = input.ld = cols;
   input.origins = batch.origins;
   tap.linear_input(input);
@@ -88,19 +118,18 @@ void see_output(ImportanceTap& tap, const float* hidden, const Batch& batch, int
 
 // The pairs (token p+1, hidden row p) of every chunk through the MTP block.
 void run_mtp(const exec::ResidentModel& model, const model::ForwardContext& context,
-             std::span<const int32_t> tokens, const std::vector<float>& hidden, Batch& batch,
-             int64_t chunk_size) {
-  const auto width = static_cast<size_t>(model.config().hidden);
+             const Corpus& corpus, const std::vector<float>& hidden, Batch& batch) {
+  const int64_t width = model.config().hidden;
   std::vector<int32_t> next;
   std::vector<float> rows;
-  for (model::Segment& segment : batch.segments) segment.rows = chunk_size - 1;
+  int64_t row = 0;
   for (size_t i = 0; i < batch.segments.size(); ++i) {
-    const size_t begin = i * static_cast<size_t>(chunk_size),
-                 count = static_cast<size_t>(chunk_size - 1);
-    next.insert(next.end(), tokens.begin() + static_cast<int64_t>(begin) + 1,
-                tokens.begin() + static_cast<int64_t>(begin + count) + 1);
-    rows.insert(rows.end(), hidden.begin() + static_cast<int64_t>(begin * width),
-                hidden.begin() + static_cast<int64_t>((begin + count) * width));
+    const int64_t all = batch.segments[i].rows, count = all - batch.ends[i];
+    const auto token = corpus.tokens.begin() + batch.first + row + 1;
+    next.insert(next.end(), token, token + count);
+    rows.insert(rows.end(), hidden.begin() + row * width, hidden.begin() + (row + count) * width);
+    batch.segments[i].rows = count;
+    row += all;
   }
   std::vector<float> out(rows.size());
   model::forward_mtp(context, *model.mtp(), model.head(), batch.segments, next, rows.data(),
@@ -147,25 +176,23 @@ tensor::Importance calibrate(const exec::ResidentModel& model, const Corpus& cor
   const model::Config& config = model.config();
   ImportanceTap tap(config.experts, options.process_output, pool);
   const model::ForwardContext context{config, pool, kernels::table(), options.forward, &tap};
-  const int64_t size = corpus.chunk_size;
-  const int64_t per_batch = std::max<int64_t>(1, options.batch_tokens / size);
-  base::Progress progress("calibrate", "tokens", static_cast<double>(corpus.chunks * size));
-  for (int64_t first = 0; first < corpus.chunks; first += per_batch) {
+  Batches batches(config, corpus, options.batch_tokens);
+  base::Progress progress("calibrate", "tokens", static_cast<double>(corpus.tokens_used()));
+  for (Batch batch = batches.next(); batch.rows > 0; batch = batches.next()) {
     base::stop_if_interrupted();
-    const int64_t count = std::min(per_batch, corpus.chunks - first);
     const auto tokens =
         std::span(corpus.tokens)
-            .subspan(static_cast<size_t>(first * size), static_cast<size_t>(count * size));
-    Batch batch = make_batch(config, first, count, size);
+            .subspan(static_cast<size_t>(batch.first), static_cast<size_t>(batch.rows));
     std::vector<float> hidden(tokens.size() * static_cast<size_t>(config.hidden));
     model.forward(context, batch.segments, tokens, hidden.data());
     if (options.process_output) see_output(tap, hidden.data(), batch, config.hidden);
-    if (model.mtp() != nullptr) run_mtp(model, context, tokens, hidden, batch, size);
+    if (model.mtp() != nullptr) run_mtp(model, context, corpus, hidden, batch);
     tap.require_finite(model.origin());
     progress.add(static_cast<double>(tokens.size()));
   }
-  tap.importance().chunk_count = static_cast<uint32_t>(corpus.chunks);
-  tap.importance().chunk_size = static_cast<uint32_t>(size);
+  tap.importance().chunk_count =
+      static_cast<uint32_t>((corpus.tokens_used() + corpus.chunk_size - 1) / corpus.chunk_size);
+  tap.importance().chunk_size = static_cast<uint32_t>(corpus.chunk_size);
   return std::move(tap.importance());
 }
 

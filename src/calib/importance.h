@@ -35,12 +35,13 @@ class ImportanceTap : public model::Tap {
 
 struct CalibrateOptions {
   bool process_output = false;  // also the input of output.weight
-  int64_t batch_tokens = 2048;  // tokens per forward pass (whole chunks, at least one)
+  int64_t batch_tokens = 2048;  // tokens per forward pass: whole chunks, longer ones in pieces
   model::ForwardOptions forward = {};
 };
 
 // Runs every chunk of the corpus from an empty state through the trunk and, if the model has one,
-// the MTP block (which sees chunk_size - 1 rows per chunk). `datasets` are left to the caller.
+// the MTP block (which sees one row fewer per chunk). The result counts chunks of chunk_size, as
+// many as the tokens of whole sequences would fill. `datasets` are left to the caller.
 tensor::Importance calibrate(const exec::ResidentModel& model, const Corpus& corpus,
                              const CalibrateOptions& options, base::ThreadPool& pool);
 

@@ -90,6 +90,20 @@ TEST(Importance, DoesNotDependOnThreadsOrBatches) {
               calibrate(tiny.model, corpus, {.process_output = true, .batch_tokens = 200}, seven));
 }
 
+TEST(Importance, SequencesOfAnyLengthRunWholeInPiecesOrTogether) {
+  Tiny tiny;
+  Corpus corpus = tiny.corpus(own_text(), 64);
+  corpus.ends = {1, 40, 300, 303};
+  corpus.chunks = 4;
+  base::ThreadPool pool(2);
+  const auto whole = calibrate(tiny.model, corpus, {.batch_tokens = 1000}, pool);
+  expect_same(whole, calibrate(tiny.model, corpus, {.batch_tokens = 50}, pool));
+  expect_same(whole, calibrate(tiny.model, corpus, {.batch_tokens = 7}, pool));
+  EXPECT_EQ(whole.entries.at("blk.0.attn_qkv.weight").counts[0], 303);
+  EXPECT_EQ(whole.entries.at("blk.4.attn_q.weight").counts[0], 303 - 4);
+  EXPECT_EQ(whole.chunk_count, 5u);  // of 64 tokens
+}
+
 TEST(Importance, CountsAreRowsAndEveryRowHasItsExperts) {
   Tiny tiny;
   const Corpus corpus = tiny.corpus(own_text(), 32, 5);
