@@ -12,12 +12,13 @@ constexpr size_t kPieceTokens = 512;
 }
 
 Session::Session(const ResidentModel& model, base::ThreadPool& pool, int64_t context_max,
-                 model::ForwardOptions options)
+                 model::ForwardOptions options, model::CacheTypes cache)
     : model_(model),
       pool_(pool),
       context_max_(context_max),
       options_(options),
-      state_(model.config()),
+      cache_(cache),
+      state_(model.config(), cache),
       logits_(static_cast<size_t>(model.config().vocab)) {}
 
 std::span<const float> Session::feed(std::span<const int32_t> tokens) {
@@ -36,6 +37,6 @@ std::span<const float> Session::feed(std::span<const int32_t> tokens) {
   return logits_;
 }
 
-void Session::clear() { state_ = model::SequenceState(model_.config()); }
+void Session::clear() { state_ = model::SequenceState(model_.config(), cache_); }
 
 }  // namespace karat::exec

@@ -12,9 +12,10 @@ namespace karat::exec {
 
 class Session {
  public:
-  // The model and the pool must outlive the session. At most `context_max` tokens fit.
+  // The model and the pool must outlive the session. At most `context_max` tokens fit. Error{usage}
+  // if the cache types do not fit the model's heads.
   Session(const ResidentModel& model, base::ThreadPool& pool, int64_t context_max,
-          model::ForwardOptions options = {});
+          model::ForwardOptions options = {}, model::CacheTypes cache = {});
 
   int64_t length() const { return state_.length(); }
   int64_t room() const { return context_max_ - length(); }
@@ -31,6 +32,7 @@ class Session {
   base::ThreadPool& pool_;
   int64_t context_max_;
   model::ForwardOptions options_;
+  model::CacheTypes cache_;
   model::SequenceState state_;
   std::vector<float> hidden_, logits_;
 };

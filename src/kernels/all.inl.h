@@ -6,7 +6,6 @@
 #include "kernels/norm.inl.h"
 #include "kernels/gemm.inl.h"
 #include "kernels/panel.inl.h"
-#include "kernels/attention.inl.h"
 #include "kernels/delta.inl.h"
 #include "kernels/decode.inl.h"
 // clang-format on
@@ -32,7 +31,7 @@ constexpr KernelTable make_table(const char* name) {
       .conv_silu = conv_silu,
       .rope = rope,
       .softmax = softmax,
-      .attend = attend,
+      .panel = panel_product,
       .delta_recurrent = delta_recurrent,
       .delta_chunked = delta_chunked,
   };

@@ -78,7 +78,7 @@ void run_rows(const KernelTable& t, int64_t n) {
   t.delta_gate(a, b, c, n, y);
   t.add(a, n, y);
   t.axpy(2.0F, a, n, y);
-  t.softmax(y, n);
+  t.softmax(y, n, 0.5F);
   t.rope(o.floats(2 * n), a, b, n);
   for (const int64_t taps : {1, 3, 4}) {
     std::vector<const float*> rows;
@@ -102,8 +102,7 @@ void run_products(const KernelTable& t, int64_t k) {
 void run_heads(const KernelTable& t, int64_t n) {
   constexpr int64_t kRows = 9;
   Operands o;
-  t.attend({o.floats(n), o.floats(kRows * n), o.floats(kRows * n), o.floats(n), o.floats(kRows), n,
-            n, kRows, n, 1.0F});
+  t.panel({o.floats(kRows * 5), 5, 1, o.floats(5 * n), n, o.floats(kRows * n), n, kRows, 5, n});
   const int64_t keys = n % 11 + 1;
   const DeltaArgs delta = {o.floats(kRows * keys),
                            o.floats(kRows * keys),

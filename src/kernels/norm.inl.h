@@ -38,11 +38,15 @@ void gated_norm(const float* x, const float* w, const float* z, float eps, int64
   });
 }
 
-void softmax(float* x, int64_t n) noexcept {
+// Products with the scale are rounded before the largest is subtracted.
+void softmax(float* x, int64_t n, float scale) noexcept {
   const float lowest = -std::numeric_limits<float>::infinity();
+  const F16x factor = splat(scale);
   F16x top = splat(lowest);
   for_each_piece(n, [&](int64_t i, int64_t count) {
-    top = max(top, count == 16 ? load(x + i) : load_n(x + i, count, lowest));
+    const F16x scaled = mul(load_piece(x + i, count), factor);
+    store_piece(x + i, count, scaled);
+    top = max(top, count == 16 ? scaled : select(first(count), scaled, splat(lowest)));
   });
   const F16x peak = splat(largest(top));
   F16x total = splat(0.0F);

@@ -37,7 +37,7 @@ void run_into(Norm norm, const KernelTable& t, const Rows& in, float* y) {
       return t.gated_norm(in.x.data(), in.w.data(), in.z.data(), kEps, n, y);
     case Norm::softmax:
       std::memmove(y, in.x.data(), static_cast<size_t>(n) * sizeof *y);
-      return t.softmax(y, n);
+      return t.softmax(y, n, 1.0F);
   }
 }
 
@@ -155,13 +155,13 @@ TEST(GatedNorm, WorkedExample) {
 TEST(Softmax, ExtremeRows) {
   constexpr float kInf = std::numeric_limits<float>::infinity();
   for (const KernelTable* t : supported_tables()) {
-    t->softmax(nullptr, 0);
+    t->softmax(nullptr, 0, 1.0F);
     float masked[] = {-kInf, 3, -kInf, 3};
-    t->softmax(masked, 4);
+    t->softmax(masked, 4, 0.5F);
     const float half[] = {0, 0.5F, 0, 0.5F};
     EXPECT_TRUE(test::same_bits(masked, half, 4)) << t->name;
     float large[] = {3e38F, -3e38F};
-    t->softmax(large, 2);
+    t->softmax(large, 2, 1.0F);
     EXPECT_EQ(large[0], 1.0F);
     EXPECT_EQ(large[1], 0.0F);
   }

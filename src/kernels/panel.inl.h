@@ -1,16 +1,5 @@
-// y += x s for a row-major s: [k, n], the product that runs along rows of s. Element (i, l) of x is
-// at x[i * row_stride + l * step]; y: [rows, n]. Each output adds its terms in increasing l with
-// one fma each, starting from y's value. Vectors of outputs stay in registers over all of k.
-
-struct PanelArgs {
-  const float* x;
-  int64_t row_stride, step;
-  const float* s;
-  int64_t lds;
-  float* y;
-  int64_t ldy;
-  int64_t rows, k, n;
-};
+// y += x s for a row-major s, the product that runs along rows of s: 2 rows k n operations. Vectors
+// of outputs stay in registers over all of k.
 
 template <int Rows, int Vectors>
 ISA_INLINE void panel_tile(const PanelArgs& a, int64_t row, int64_t col, int64_t count) {

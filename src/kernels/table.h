@@ -55,15 +55,16 @@ constexpr int64_t delta_scratch_floats(int64_t /*dk*/, int64_t dv) {
   return 2 * kDeltaChunk * kDeltaChunk + kDeltaChunk * dv + 3 * kDeltaChunk;
 }
 
-// One query row of one head against `length` cached rows of its K/V head, softmax(q K^T * scale) V.
-struct AttendArgs {
-  const float* q;  // [dim]
-  const float* k;  // [length, dim], row stride ldk
-  const float* v;  // [length, dim], row stride ldv
-  float* o;        // [dim]
-  float* scores;   // scratch, length floats
-  int64_t ldk, ldv, length, dim;
-  float scale;
+// x: element (i, l) at x[i * row_stride + l * step]; s: [k, n] with row stride lds; y: [rows, n]
+// with row stride ldy, read and written.
+struct PanelArgs {
+  const float* x;
+  int64_t row_stride, step;
+  const float* s;
+  int64_t lds;
+  float* y;
+  int64_t ldy;
+  int64_t rows, k, n;
 };
 
 struct KernelTable {
@@ -104,8 +105,10 @@ struct KernelTable {
   // x[i] <- x[i] cos[i] - x[i+half] sin[i];  x[i+half] <- x[i+half] cos[i] + x[i] sin[i].
   void (*rope)(float* x, const float* cos, const float* sin, int64_t half) noexcept;
 
-  void (*softmax)(float* x, int64_t n) noexcept;  // in place, max subtracted
-  void (*attend)(const AttendArgs&) noexcept;
+  // x <- softmax(scale x), max subtracted.
+  void (*softmax)(float* x, int64_t n, float scale) noexcept;
+  // y += x s. Each output adds its terms in increasing l, one fma each.
+  void (*panel)(const PanelArgs&) noexcept;
   void (*delta_recurrent)(const DeltaArgs&) noexcept;
   // The same sums in chunks of 64 tokens (WY form); equal up to rounding, not in bits.
   void (*delta_chunked)(const DeltaArgs&) noexcept;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "model/activations.h"
+#include "model/attend.h"
 #include "model/block.h"
 #include "model/linear.h"
 #include "model/rope.h"
@@ -83,46 +84,92 @@ void rotate(const ForwardContext& context, const Batch& batch, Projected& p) {
 }
 
 // Appends each segment's keys and values to its cache.
-void extend_cache(const Batch& batch, int64_t layer, const Projected& p) {
+void extend_cache(const ForwardContext& context, const Batch& batch, int64_t layer,
+                  const Projected& p) {
   for (size_t s = 0; s < batch.segments.size(); ++s) {
     const Segment& segment = batch.segments[s];
     AttentionState& cache = segment.state->block(layer).attention;
+    const int64_t kept = cache.k.rows();
+    cache.k.resize(kept + segment.rows);
+    cache.v.resize(kept + segment.rows);
     const int64_t row = batch.first_row[s];
-    cache.k.insert(cache.k.end(), p.k.row(row), p.k.row(row + segment.rows));
-    cache.v.insert(cache.v.end(), p.v.row(row), p.v.row(row + segment.rows));
+    for_pieces(context.pool, segment.rows, 8 * p.k.cols(), [&](int64_t begin, int64_t end) {
+      for (int64_t t = begin; t < end; ++t) {
+        cache.k.set(kept + t, p.k.row(row + t));
+        cache.v.set(kept + t, p.v.row(row + t));
+      }
+    });
+  }
+}
+
+// Consecutive positions of a segment and some query heads of one K/V head.
+struct AttendTask {
+  size_t segment;
+  int64_t first, positions;  // of the segment's rows
+  int64_t head, heads;       // query heads
+};
+
+constexpr int64_t kQueries = 64;  // together: enough to pay for decoding and for the products
+constexpr int64_t kScoresMax = 1 << 19;  // floats of scores: 2 MiB, a share of the last cache
+
+// The longest first, so that threads end together.
+std::vector<AttendTask> attend_tasks(const Config& c, const Batch& batch, int threads) {
+  const int64_t group = c.heads / c.kv_heads;
+  int64_t heads = group;
+  const auto few = static_cast<int64_t>(batch.rows * c.kv_heads);
+  while (heads % 2 == 0 && few * (group / heads) < threads) heads /= 2;
+  std::vector<AttendTask> tasks;
+  for (size_t s = 0; s < batch.segments.size(); ++s) {
+    int64_t end = batch.segments[s].rows;
+    while (end > 0) {
+      const int64_t length = batch.first_position[s] + end;
+      const int64_t most = std::min(kQueries, kScoresMax / length) / heads;
+      const int64_t positions = std::clamp<int64_t>(most, 1, end);
+      end -= positions;
+      for (int64_t head = 0; head < c.heads; head += heads) {
+        tasks.push_back({s, end, positions, head, heads});
+      }
+    }
+  }
+  return tasks;
+}
+
+// The task's queries side by side, and their outputs back in their places.
+void run_task(const ForwardContext& context, const Batch& batch, int64_t layer,
+              const AttendTask& task, const Rows& q, Rows& out) {
+  const Config& c = context.config;
+  const int64_t dim = c.head_dim;
+  const AttentionState& cache = batch.segments[task.segment].state->block(layer).attention;
+  Rows queries(task.positions, task.heads * dim);
+  Rows outputs(task.positions, task.heads * dim);
+  const int64_t first_row = batch.first_row[task.segment] + task.first;
+  for (int64_t p = 0; p < task.positions; ++p) {
+    for (int64_t h = 0; h < task.heads; ++h) {
+      const float* query = q.row(first_row + p) + 2 * (task.head + h) * dim;
+      std::copy_n(query, dim, queries.row(p) + h * dim);
+    }
+  }
+  attend(context.kernels, {.k = cache.k,
+                           .v = cache.v,
+                           .col = task.head / (c.heads / c.kv_heads) * dim,
+                           .dim = dim,
+                           .positions = task.positions,
+                           .length = batch.first_position[task.segment] + task.first + 1,
+                           .heads = task.heads,
+                           .scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(dim))),
+                           .q = queries.data(),
+                           .o = outputs.data()});
+  for (int64_t p = 0; p < task.positions; ++p) {
+    std::copy_n(outputs.row(p), outputs.cols(), out.row(first_row + p) + task.head * dim);
   }
 }
 
 // Every query head of every row against the cache up to and including that row.
-Rows attend(const ForwardContext& context, const Batch& batch, int64_t layer, const Rows& q) {
-  const Config& c = context.config;
-  const int64_t group = c.heads / c.kv_heads;
-  const auto scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(c.head_dim)));
-  int64_t length_max = 0;
-  for (size_t s = 0; s < batch.segments.size(); ++s) {
-    length_max = std::max(length_max, batch.first_position[s] + batch.segments[s].rows);
-  }
-  Rows out(batch.rows, c.query_width());
-  const int64_t cost = length_max * c.head_dim / 4;
-  for_pieces(context.pool, batch.rows * c.heads, cost, [&](int64_t begin, int64_t end) {
-    Rows scores(1, length_max);
-    for (int64_t task = begin; task < end; ++task) {
-      const int64_t r = task / c.heads;
-      const int64_t head = task % c.heads;
-      const auto s = static_cast<size_t>(batch.segment_of[static_cast<size_t>(r)]);
-      const AttentionState& cache = batch.segments[s].state->block(layer).attention;
-      kernels::AttendArgs args{};
-      args.q = q.row(r) + 2 * head * c.head_dim;
-      args.k = cache.k.data() + head / group * c.head_dim;
-      args.v = cache.v.data() + head / group * c.head_dim;
-      args.o = out.row(r) + head * c.head_dim;
-      args.scores = scores.data();
-      args.ldk = args.ldv = c.kv_width();
-      args.length = batch.first_position[s] + r - batch.first_row[s] + 1;
-      args.dim = c.head_dim;
-      args.scale = scale;
-      context.kernels.attend(args);
-    }
+Rows attend_rows(const ForwardContext& context, const Batch& batch, int64_t layer, const Rows& q) {
+  const std::vector<AttendTask> tasks = attend_tasks(context.config, batch, context.pool.size());
+  Rows out(batch.rows, context.config.query_width());
+  context.pool.for_each(static_cast<int64_t>(tasks.size()), [&](int64_t t, int) {
+    run_task(context, batch, layer, tasks[static_cast<size_t>(t)], q, out);
   });
   return out;
 }
@@ -165,8 +212,8 @@ void attention(const ForwardContext& context, const BlockWeights& weights, const
   rotate(context, batch, p);
   stage_heads("attn.q_rope", p.q.data(), c.heads, 2 * dim);
   stage_heads("attn.k_rope", p.k.data(), c.kv_heads, dim);
-  extend_cache(batch, layer, p);
-  Rows o = attend(context, batch, layer, p.q);
+  extend_cache(context, batch, layer, p);
+  Rows o = attend_rows(context, batch, layer, p.q);
   stage_heads("attn.attn_out_ungated", o.data(), c.heads, dim);
   apply_gate(context, batch.rows, p.q, o);
   tap_stage(context, "attn.gated", layer, o.data(), batch.rows, o.cols(), o.cols());

@@ -46,8 +46,8 @@ Batch make_batch(const ForwardContext& context, int64_t layer, std::span<const S
   for (const Segment& segment : segments) {
     CHECK(segment.state != nullptr && segment.rows >= 0 && layer < segment.state->blocks());
     const SequenceState& state = *segment.state;
-    const auto cached = static_cast<int64_t>(state.block(layer).attention.k.size());
-    const int64_t position = layer < config.layers() ? state.length() : cached / config.kv_width();
+    const int64_t cached = state.block(layer).attention.k.rows();
+    const int64_t position = layer < config.layers() ? state.length() : cached;
     batch.first_row.push_back(batch.rows);
     batch.first_position.push_back(position);
     const auto index = static_cast<int32_t>(batch.first_row.size() - 1);

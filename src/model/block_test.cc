@@ -164,7 +164,7 @@ TEST_F(Blocks, EmptyBatchesAndMissingStates) {
   run(0, {}, none);
   const Segment empty{0, 0, &first_};
   for (const int64_t layer : {0, 3}) run(layer, {&empty, 1}, none);
-  EXPECT_TRUE(first_.block(3).attention.k.empty());
+  EXPECT_EQ(first_.block(3).attention.k.rows(), 0);
   const Segment lost{0, 1, nullptr};
   std::vector<float> x = rows(1);
   EXPECT_THROW(run(0, {&lost, 1}, x), base::Error);

@@ -53,7 +53,7 @@ Routing route(const ForwardContext& context, const BlockWeights& weights, const 
       float* chosen = routing.weights.data() + r * c.experts_used;
       choose(logits.row(r), c.experts, c.experts_used, routing.ids.data() + r * c.experts_used,
              chosen);
-      context.kernels.softmax(chosen, c.experts_used);
+      context.kernels.softmax(chosen, c.experts_used, 1.0F);
     }
   });
   return routing;

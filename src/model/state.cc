@@ -6,12 +6,20 @@
 
 namespace karat::model {
 
-SequenceState::SequenceState(const Config& config) {
+SequenceState::SequenceState(const Config& config, CacheTypes cache) {
   blocks_.resize(static_cast<size_t>(config.blocks()));
+  const auto make_cache = [&](BlockState& state) {
+    state.attention.k = CacheRows(cache.k, config.kv_width(), config.head_dim);
+    state.attention.v = CacheRows(cache.v, config.kv_width(), config.head_dim);
+  };
+  for (int64_t layer = config.layers(); layer < config.blocks(); ++layer) make_cache(block(layer));
   for (int64_t layer = 0; layer < config.layers(); ++layer) {
     BlockState& state = block(layer);
     state.mixer = config.mixers[static_cast<size_t>(layer)];
-    if (state.mixer != Mixer::delta_net) continue;
+    if (state.mixer == Mixer::attention) {
+      make_cache(state);
+      continue;
+    }
     const int64_t recurrent = config.value_heads * config.key_dim * config.value_dim;
     const int64_t conv = (config.conv_taps - 1) * config.conv_channels();
     state.delta.recurrent.resize(static_cast<size_t>(recurrent));
@@ -35,21 +43,21 @@ void SequenceState::mark() {
     if (state.mixer == Mixer::delta_net) {
       mark.deltas.push_back(state.delta);
     } else {
-      mark.cache_sizes.push_back(state.attention.k.size());
+      mark.cache_rows.push_back(state.attention.k.rows());
     }
   }
 }
 
 void SequenceState::restore(const Mark& mark) {
   auto delta = mark.deltas.begin();
-  auto cache_size = mark.cache_sizes.begin();
+  auto rows = mark.cache_rows.begin();
   for (BlockState& state : blocks_) {
     if (state.mixer == Mixer::delta_net) {
       if (length_ != mark.length) state.delta = *delta;
       ++delta;
     } else {
-      state.attention.k.resize(*cache_size);
-      state.attention.v.resize(*cache_size++);
+      state.attention.k.resize(*rows);
+      state.attention.v.resize(*rows++);
     }
   }
   length_ = mark.length;
@@ -67,8 +75,8 @@ int64_t SequenceState::rollback(int64_t length) {
   for (BlockState& state : blocks_) {
     std::fill(state.delta.recurrent.begin(), state.delta.recurrent.end(), 0.0F);
     std::fill(state.delta.conv.begin(), state.delta.conv.end(), 0.0F);
-    state.attention.k.clear();
-    state.attention.v.clear();
+    state.attention.k.resize(0);
+    state.attention.v.resize(0);
   }
   return length_ = 0;
 }

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "model/config.h"
+#include "model/kv_cache.h"
 
 namespace karat::model {
 
@@ -14,7 +15,7 @@ struct DeltaState {
 };
 
 struct AttentionState {
-  std::vector<float> k, v;  // [length, kv_width]; k after norm and rotation
+  CacheRows k, v;  // [length, kv_width]; k after norm and rotation
 };
 
 struct BlockState {
@@ -27,8 +28,9 @@ struct BlockState {
 class SequenceState {
  public:
   SequenceState() = default;
-  // Zero state for every trunk block and MTP block of `config`.
-  explicit SequenceState(const Config& config);
+  // Zero state for every trunk block and MTP block of `config`. Error{usage} if the cache types do
+  // not fit the model's heads.
+  explicit SequenceState(const Config& config, CacheTypes cache = {});
 
   int64_t length() const { return length_; }  // tokens that went through the trunk
   BlockState& block(int64_t layer) { return blocks_[static_cast<size_t>(layer)]; }
@@ -51,7 +53,7 @@ class SequenceState {
   struct Mark {
     int64_t length;
     std::vector<DeltaState> deltas;   // of the DeltaNet blocks, in order
-    std::vector<size_t> cache_sizes;  // floats in k (and in v) of the attention blocks, in order
+    std::vector<int64_t> cache_rows;  // rows in k (and in v) of the attention blocks, in order
   };
   void restore(const Mark& mark);
 
