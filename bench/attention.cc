@@ -51,11 +51,7 @@ void run(const kernels::KernelTable& table, tensor::DType type, const Case& c, i
               bytes / seconds / 1e9);
 }
 
-}  // namespace
-}  // namespace karat
-
-int main(int argc, char** argv) {
-  using namespace karat;
+int run_all(int argc, char** argv) {
   const int runs = argc > 1 ? std::atoi(argv[1]) : 9;
   std::printf("isa,cache,positions,context,gflops,percent_of_peak,gb_per_s\n");
   for (const kernels::KernelTable* table : kernels::supported_tables()) {
@@ -70,3 +66,8 @@ int main(int argc, char** argv) {
   }
   return 0;
 }
+
+}  // namespace
+}  // namespace karat
+
+int main(int argc, char** argv) { return karat::run_all(argc, argv); }
