@@ -30,6 +30,12 @@ struct Corpus {
                                      static_cast<size_t>(begin(i + 1) - begin(i)));
   }
   int64_t tokens_used() const { return begin(chunks); }
+  // Where each chunk ends, [chunks].
+  std::vector<int64_t> all_ends() const {
+    std::vector<int64_t> out;
+    for (int64_t i = 1; i <= chunks; ++i) out.push_back(begin(i));
+    return out;
+  }
 };
 
 struct CorpusOptions {

@@ -58,84 +58,6 @@ void add_columns(const model::LinearInput& input, int64_t first, int64_t count, 
   std::copy_n(values.data(), count, sum);
 }
 
-// The corpus' tokens from `first` on, [rows], as one batch: whole chunks, or a piece of one that is
-// longer than a batch.
-struct Batch {
-  int64_t first = 0, rows = 0;
-  std::vector<model::Segment> segments;
-  std::vector<int64_t> ends;  // of segments: whether the chunk's last token is in it (0 or 1)
-  std::vector<model::RowOrigin> origins;
-};
-
-// Cuts a corpus into batches. A chunk's state lives from its first piece to its last.
-class Batches {
- public:
-  Batches(const model::Config& config, const Corpus& corpus, int64_t rows_max)
-      : config_(config), corpus_(corpus), rows_max_(std::max<int64_t>(1, rows_max)) {}
-  // The next batch, valid until the next call; no rows: that was all.
-  Batch next() {
-    Batch batch;
-    batch.first = corpus_.begin(chunk_) + position_;
-    std::vector<model::SequenceState> states;
-    if (position_ > 0) states.push_back(std::move(states_.back()));
-    states_ = std::move(states);
-    while (chunk_ < corpus_.chunks && batch.rows < rows_max_) {
-      const int64_t left = static_cast<int64_t>(corpus_.chunk(chunk_).size()) - position_;
-      if (batch.rows > 0 && batch.rows + left > rows_max_) break;
-      add(batch, std::min(left, rows_max_), left);
-    }
-    for (size_t i = 0; i < states_.size(); ++i) batch.segments[i].state = &states_[i];
-    return batch;
-  }
-
- private:
-  void add(Batch& batch, int64_t rows, int64_t left) {
-    if (position_ == 0) states_.emplace_back(config_);
-    batch.segments.push_back({chunk_, rows, nullptr});
-    batch.ends.push_back(rows == left ? 1 : 0);
-    for (int64_t p = 0; p < rows; ++p) batch.origins.push_back({chunk_, position_ + p});
-    batch.rows += rows;
-    position_ = rows == left ? 0 : position_ + rows;
-    if (position_ == 0) ++chunk_;
-  }
-
-  const model::Config& config_;
-  const Corpus& corpus_;
-  int64_t rows_max_, chunk_ = 0, position_ = 0;
-  std::vector<model::SequenceState> states_;
-};
-
-void see_output(ImportanceTap& tap, const float* hidden, const Batch& batch, int64_t cols) {
-  model::LinearInput input{};
-  input.weight = model::kOutput;
-  input.layer = -1;
-  input.rows = hidden;
-  input.count = batch.rows;
-  input.cols = input.ld = cols;
-  input.origins = batch.origins;
-  tap.linear_input(input);
-}
-
-// The pairs (token p+1, hidden row p) of every chunk through the MTP block.
-void run_mtp(const exec::ResidentModel& model, const model::ForwardContext& context,
-             const Corpus& corpus, const std::vector<float>& hidden, Batch& batch) {
-  const int64_t width = model.config().hidden;
-  std::vector<int32_t> next;
-  std::vector<float> rows;
-  int64_t row = 0;
-  for (size_t i = 0; i < batch.segments.size(); ++i) {
-    const int64_t all = batch.segments[i].rows, count = all - batch.ends[i];
-    const auto token = corpus.tokens.begin() + batch.first + row + 1;
-    next.insert(next.end(), token, token + count);
-    rows.insert(rows.end(), hidden.begin() + row * width, hidden.begin() + (row + count) * width);
-    batch.segments[i].rows = count;
-    row += all;
-  }
-  std::vector<float> out(rows.size());
-  model::forward_mtp(context, *model.mtp(), model.head(), batch.segments, next, rows.data(),
-                     out.data());
-}
-
 }  // namespace
 
 void ImportanceTap::linear_input(const model::LinearInput& input) {
@@ -157,6 +79,17 @@ void ImportanceTap::linear_input(const model::LinearInput& input) {
   entry.counts[static_cast<size_t>(mat)] += input.count;
 }
 
+void ImportanceTap::see_output(const float* hidden, const exec::Batch& batch, int64_t cols) {
+  model::LinearInput input{};
+  input.weight = model::kOutput;
+  input.layer = -1;
+  input.rows = hidden;
+  input.count = batch.rows;
+  input.cols = input.ld = cols;
+  input.origins = batch.origins;
+  linear_input(input);
+}
+
 void ImportanceTap::require_finite(const std::string& model) const {
   for (const auto& [name, entry] : importance_.entries) {
     double total = 0;
@@ -171,28 +104,38 @@ void ImportanceTap::require_finite(const std::string& model) const {
   }
 }
 
+void set_chunks(tensor::Importance& importance, const Corpus& corpus) {
+  importance.chunk_count =
+      static_cast<uint32_t>((corpus.tokens_used() + corpus.chunk_size - 1) / corpus.chunk_size);
+  importance.chunk_size = static_cast<uint32_t>(corpus.chunk_size);
+}
+
 tensor::Importance calibrate(const exec::ResidentModel& model, const Corpus& corpus,
                              const CalibrateOptions& options, base::ThreadPool& pool) {
   const model::Config& config = model.config();
   ImportanceTap tap(config.experts, options.process_output, pool);
   const model::ForwardContext context{config, pool, kernels::table(), options.forward, &tap};
-  Batches batches(config, corpus, options.batch_tokens);
+  const std::vector<int64_t> ends = corpus.all_ends();
+  exec::Batches batches(config, ends, options.batch_tokens);
   base::Progress progress("calibrate", "tokens", static_cast<double>(corpus.tokens_used()));
-  for (Batch batch = batches.next(); batch.rows > 0; batch = batches.next()) {
+  for (exec::Batch batch = batches.next(); batch.rows > 0; batch = batches.next()) {
     base::stop_if_interrupted();
     const auto tokens =
         std::span(corpus.tokens)
             .subspan(static_cast<size_t>(batch.first), static_cast<size_t>(batch.rows));
     std::vector<float> hidden(tokens.size() * static_cast<size_t>(config.hidden));
     model.forward(context, batch.segments, tokens, hidden.data());
-    if (options.process_output) see_output(tap, hidden.data(), batch, config.hidden);
-    if (model.mtp() != nullptr) run_mtp(model, context, corpus, hidden, batch);
+    tap.see_output(hidden.data(), batch, config.hidden);
+    if (model.mtp() != nullptr) {
+      const exec::MtpRows pairs =
+          exec::pair_for_mtp(corpus.tokens, hidden.data(), config.hidden, batch);
+      model::forward_mtp(context, *model.mtp(), model.head(), batch.segments, pairs.tokens,
+                         pairs.hidden.data(), hidden.data());
+    }
     tap.require_finite(model.origin());
     progress.add(static_cast<double>(tokens.size()));
   }
-  tap.importance().chunk_count =
-      static_cast<uint32_t>((corpus.tokens_used() + corpus.chunk_size - 1) / corpus.chunk_size);
-  tap.importance().chunk_size = static_cast<uint32_t>(corpus.chunk_size);
+  set_chunks(tap.importance(), corpus);
   return std::move(tap.importance());
 }
 

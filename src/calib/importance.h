@@ -7,6 +7,7 @@
 
 #include "base/threads.h"
 #include "calib/corpus.h"
+#include "exec/batches.h"
 #include "exec/resident.h"
 #include "model/tap.h"
 #include "tensor/statistics.h"
@@ -21,6 +22,8 @@ class ImportanceTap : public model::Tap {
   ImportanceTap(int64_t experts, bool with_output, base::ThreadPool& pool)
       : experts_(experts), with_output_(with_output), pool_(pool) {}
   void linear_input(const model::LinearInput& input) override;
+  // The rows that enter output.weight, for who does not compute logits: hidden [batch rows, cols].
+  void see_output(const float* hidden, const exec::Batch& batch, int64_t cols);
 
   // Error{bad_input} naming the layer if a sum is not finite ("after chunk N" is the caller's).
   void require_finite(const std::string& model) const;
@@ -44,5 +47,8 @@ struct CalibrateOptions {
 // many as the tokens of whole sequences would fill. `datasets` are left to the caller.
 tensor::Importance calibrate(const exec::ResidentModel& model, const Corpus& corpus,
                              const CalibrateOptions& options, base::ThreadPool& pool);
+
+// Chunks and their size, as the corpus has them.
+void set_chunks(tensor::Importance& importance, const Corpus& corpus);
 
 }  // namespace karat::calib

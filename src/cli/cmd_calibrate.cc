@@ -6,6 +6,7 @@
 #include "calib/activation_statistics.h"
 #include "calib/importance.h"
 #include "calib/importance_merge.h"
+#include "calib/streamed.h"
 #include "cli/calibrate_report.h"
 #include "cli/command.h"
 #include "cli/load.h"
@@ -14,6 +15,8 @@
 namespace karat::cli {
 
 namespace {
+
+const int64_t kResidentBatch = calib::CalibrateOptions{}.batch_tokens;
 
 class Calibrate : public Command {
  public:
@@ -45,6 +48,8 @@ class Calibrate : public Command {
     options.flag("--no-mtp", no_mtp_, "leave the MTP block out");
     options.choice("--activations", {"f32", "bf16", "stock"}, activations_,
                    "rounding of the layers' inputs (default f32)");
+    options.choice("--stream", {"auto", "on", "off"}, stream_,
+                   "read the model block by block, once; auto: if it does not fit into memory");
   }
 
   void run(const Common& common) override {
@@ -108,16 +113,40 @@ class Calibrate : public Command {
                                                      .chunks_max = chunks_,
                                                      .tokens_max = tokens_,
                                                      .parse_special = parse_special_});
-    const auto model = load_resident(opened, !no_mtp_, common);
-    calib::CalibrateOptions options;
-    options.process_output = process_output_;
-    options.forward.activations = activations_named(activations_);
-    tensor::Importance importance = calib::calibrate(*model, corpus, options, pool);
-    for (const std::string& file : files_) importance.datasets.push_back(base::file_name(file));
-    if (model->mtp() != nullptr) {
-      importance.nextn_layers = static_cast<uint32_t>(opened.config.mtp_layers);
+    const model::ForwardOptions forward{.activations = activations_named(activations_)};
+    const bool with_mtp = !no_mtp_ && opened.config.mtp_layers > 0;
+    tensor::Importance importance;
+    if (is_streamed(opened, with_mtp, common)) {
+      importance = measure_streamed(opened, corpus, {.with_mtp = with_mtp, .forward = forward},
+                                    common, pool);
+    } else {
+      const auto model = load_resident(opened, with_mtp, common);
+      importance = calib::calibrate(*model, corpus,
+                                    {.process_output = process_output_, .forward = forward}, pool);
     }
+    for (const std::string& file : files_) importance.datasets.push_back(base::file_name(file));
+    if (with_mtp) importance.nextn_layers = static_cast<uint32_t>(opened.config.mtp_layers);
     return importance;
+  }
+
+  bool is_streamed(const model::OpenedModel& opened, bool with_mtp, const Common& common) const {
+    if (stream_ != "auto") return stream_ == "on";
+    const exec::StreamMemory batch =  // what a pass takes beside the weights
+        exec::LayerStream::memory(*opened.source, opened.config, kResidentBatch, kResidentBatch,
+                                  {.batch_tokens = kResidentBatch});
+    return exec::ResidentModel::bytes_needed(*opened.source, opened.config, with_mtp) +
+               batch.scratch >
+           memory_allowed(common);
+  }
+
+  tensor::Importance measure_streamed(const model::OpenedModel& opened, const calib::Corpus& corpus,
+                                      const exec::StreamOptions& stream, const Common& common,
+                                      base::ThreadPool& pool) const {
+    calib::StreamedOptions options{.process_output = process_output_, .stream = stream};
+    options.stream.batch_tokens =
+        calib::batch_that_fits(*opened.source, opened.config, corpus, options,
+                               memory_allowed(common), memory_limit(common));
+    return calib::calibrate_streamed(*opened.source, opened.config, corpus, options, pool);
   }
 
   void report(const Common& common, const tensor::Importance& importance,
@@ -135,7 +164,7 @@ class Calibrate : public Command {
     print(common.quiet ? out_ + "\n" : coverage_text(name, importance));
   }
 
-  std::string model_, out_, format_, activations_ = "f32";
+  std::string model_, out_, format_, activations_ = "f32", stream_ = "auto";
   std::vector<std::string> files_, in_files_;
   int64_t ctx_ = 512, chunks_ = -1, tokens_ = -1;
   bool process_output_ = false, parse_special_ = false, no_mtp_ = false, show_statistics_ = false;

@@ -65,6 +65,10 @@ void print(const std::string& text);
 // One object with "schema": 1 in front.
 void print_json(base::Json object);
 
+// What --mem-limit or, without one, seven eighths of the machine's memory allow, in bytes; and the
+// words for it: "--mem-limit allows", "this machine can give".
+uint64_t memory_allowed(const Common& common);
+std::string memory_limit(const Common& common);
 // Error{memory} naming `what` ("calibrate: the model's weights") if `bytes_needed` exceeds
 // --mem-limit or, without one, seven eighths of the machine's memory.
 void require_memory(const Common& common, uint64_t bytes_needed, const std::string& what);

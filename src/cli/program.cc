@@ -147,14 +147,21 @@ void print_json(base::Json object) {
   print(out.dump(2) + "\n");
 }
 
-void require_memory(const Common& common, uint64_t bytes_needed, const std::string& what) {
+uint64_t memory_allowed(const Common& common) {
   const uint64_t machine = static_cast<uint64_t>(::sysconf(_SC_PHYS_PAGES)) *
                            static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
-  const uint64_t allowed = common.mem_limit > 0 ? common.mem_limit : machine / 8 * 7;
+  return common.mem_limit > 0 ? common.mem_limit : machine / 8 * 7;
+}
+
+std::string memory_limit(const Common& common) {
+  return common.mem_limit > 0 ? "--mem-limit allows" : "this machine can give";
+}
+
+void require_memory(const Common& common, uint64_t bytes_needed, const std::string& what) {
+  const uint64_t allowed = memory_allowed(common);
   if (bytes_needed <= allowed) return;
   throw fail(ErrorKind::memory, "%s: %s of memory are needed, %s %s", what.c_str(),
-             base::both_units(bytes_needed).c_str(),
-             common.mem_limit > 0 ? "--mem-limit allows" : "this machine can give",
+             base::both_units(bytes_needed).c_str(), memory_limit(common).c_str(),
              base::both_units(allowed).c_str());
 }
 

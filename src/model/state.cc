@@ -6,25 +6,36 @@
 
 namespace karat::model {
 
-SequenceState::SequenceState(const Config& config, CacheTypes cache) {
-  blocks_.resize(static_cast<size_t>(config.blocks()));
-  const auto make_cache = [&](BlockState& state) {
+namespace {
+
+BlockState empty_state(const Config& config, int64_t layer, const CacheTypes& cache) {
+  BlockState state;
+  if (layer < config.layers()) state.mixer = config.mixers[static_cast<size_t>(layer)];
+  if (state.mixer == Mixer::attention) {
     state.attention.k = CacheRows(cache.k, config.kv_width(), config.head_dim);
     state.attention.v = CacheRows(cache.v, config.kv_width(), config.head_dim);
-  };
-  for (int64_t layer = config.layers(); layer < config.blocks(); ++layer) make_cache(block(layer));
-  for (int64_t layer = 0; layer < config.layers(); ++layer) {
-    BlockState& state = block(layer);
-    state.mixer = config.mixers[static_cast<size_t>(layer)];
-    if (state.mixer == Mixer::attention) {
-      make_cache(state);
-      continue;
-    }
-    const int64_t recurrent = config.value_heads * config.key_dim * config.value_dim;
-    const int64_t conv = (config.conv_taps - 1) * config.conv_channels();
-    state.delta.recurrent.resize(static_cast<size_t>(recurrent));
-    state.delta.conv.resize(static_cast<size_t>(conv));
+    return state;
   }
+  const int64_t recurrent = config.value_heads * config.key_dim * config.value_dim;
+  const int64_t conv = (config.conv_taps - 1) * config.conv_channels();
+  state.delta.recurrent.resize(static_cast<size_t>(recurrent));
+  state.delta.conv.resize(static_cast<size_t>(conv));
+  return state;
+}
+
+}  // namespace
+
+SequenceState::SequenceState(const Config& config, CacheTypes cache) {
+  for (int64_t layer = 0; layer < config.blocks(); ++layer) {
+    blocks_.push_back(empty_state(config, layer, cache));
+  }
+}
+
+SequenceState SequenceState::of_block(const Config& config, int64_t only) {
+  SequenceState state;
+  state.blocks_.resize(static_cast<size_t>(config.blocks()));
+  state.block(only) = empty_state(config, only, {});
+  return state;
 }
 
 void SequenceState::set_marks_max(int marks_max) {

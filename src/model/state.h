@@ -31,6 +31,8 @@ class SequenceState {
   // Zero state for every trunk block and MTP block of `config`. Error{usage} if the cache types do
   // not fit the model's heads.
   explicit SequenceState(const Config& config, CacheTypes cache = {});
+  // The same for block `only` alone; the others have none, and no pass may reach them.
+  static SequenceState of_block(const Config& config, int64_t only);
 
   int64_t length() const { return length_; }  // tokens that went through the trunk
   BlockState& block(int64_t layer) { return blocks_[static_cast<size_t>(layer)]; }

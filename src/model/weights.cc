@@ -155,10 +155,19 @@ HeadWeights bind_head(const tensor::TensorSource& source, const Config& config,
   Binder binder(source, -1, bytes);
   HeadWeights w;
   w.token_embd = binder.linear(kTokenEmbd, config.vocab, config.hidden);
-  w.output_norm = binder.vector(kOutputNorm, config.hidden);
-  w.output = w.token_embd;
-  if (binder.has(kOutput)) w.output = binder.linear(kOutput, config.vocab, config.hidden);
+  w.output_norm = bind_output_norm(source, config);
+  w.output = binder.has(kOutput) ? bind_output(source, config, bytes) : w.token_embd;
   return w;
+}
+
+Linear bind_output(const tensor::TensorSource& source, const Config& config, WeightBytes& bytes) {
+  Binder binder(source, -1, bytes);
+  return binder.linear(binder.has(kOutput) ? kOutput : kTokenEmbd, config.vocab, config.hidden);
+}
+
+Vector bind_output_norm(const tensor::TensorSource& source, const Config& config) {
+  WeightBytes none;
+  return Binder(source, -1, none).vector(kOutputNorm, config.hidden);
 }
 
 MtpWeights bind_mtp(const tensor::TensorSource& source, const Config& config, WeightBytes& bytes) {

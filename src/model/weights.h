@@ -83,6 +83,10 @@ using WeightBytes = std::vector<std::unique_ptr<std::byte[]>>;
 BlockWeights bind_block(const tensor::TensorSource& source, const Config& config, int64_t layer,
                         WeightBytes& bytes);
 HeadWeights bind_head(const tensor::TensorSource& source, const Config& config, WeightBytes& bytes);
+// Parts of the head, for who does not hold all of it: [vocab, H], the embedding's if there is no
+// output matrix, and [H], +1 folded.
+Linear bind_output(const tensor::TensorSource& source, const Config& config, WeightBytes& bytes);
+Vector bind_output_norm(const tensor::TensorSource& source, const Config& config);
 MtpWeights bind_mtp(const tensor::TensorSource& source, const Config& config, WeightBytes& bytes);
 
 }  // namespace karat::model

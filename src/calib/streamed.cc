@@ -1,0 +1,100 @@
+#include "calib/streamed.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "model/names.h"
+
+namespace karat::calib {
+
+namespace {
+
+constexpr int64_t kBatchMax = 8192, kBatchMin = 256;
+
+int64_t longest_of(const Corpus& corpus) {
+  int64_t longest = 0;
+  for (int64_t i = 0; i < corpus.chunks; ++i) {
+    longest = std::max(longest, static_cast<int64_t>(corpus.chunk(i).size()));
+  }
+  return longest;
+}
+
+// Two sums for each column of every matrix of the blocks that are run.
+uint64_t statistics_bytes(const tensor::TensorSource& source, int64_t blocks) {
+  uint64_t columns = 0;
+  for (const tensor::TensorInfo& info : source.tensors()) {
+    const int64_t layer = model::layer_of(info.name);
+    if (layer < 0 || layer >= blocks || info.shape.rank() < 2) continue;
+    columns += static_cast<uint64_t>(info.shape.cols() * info.shape.experts());
+  }
+  return columns * 2 * sizeof(double);
+}
+
+exec::StreamMemory stream_memory(const tensor::TensorSource& source, const model::Config& config,
+                                 const Corpus& corpus, const StreamedOptions& options) {
+  return exec::LayerStream::memory(source, config, corpus.tokens_used(), longest_of(corpus),
+                                   options.stream);
+}
+
+}  // namespace
+
+uint64_t streamed_bytes(const tensor::TensorSource& source, const model::Config& config,
+                        const Corpus& corpus, const StreamedOptions& options) {
+  const int64_t blocks = options.stream.with_mtp ? config.blocks() : config.layers();
+  return stream_memory(source, config, corpus, options).total() + statistics_bytes(source, blocks);
+}
+
+int64_t batch_that_fits(const tensor::TensorSource& source, const model::Config& config,
+                        const Corpus& corpus, StreamedOptions options, uint64_t bytes_allowed,
+                        const std::string& limit) {
+  uint64_t needed = 0;
+  for (int64_t batch = kBatchMax; batch >= kBatchMin; batch /= 2) {
+    options.stream.batch_tokens = batch;
+    needed = streamed_bytes(source, config, corpus, options);
+    if (needed <= bytes_allowed) return batch;
+  }
+  const uint64_t rows = stream_memory(source, config, corpus, options).rows;
+  const uint64_t rest = needed - rows;
+  const uint64_t row_bytes = static_cast<uint64_t>(config.hidden) * sizeof(float);
+  const uint64_t fit = bytes_allowed > rest ? (bytes_allowed - rest) / row_bytes : 0;
+  const std::string advice =
+      fit >= static_cast<uint64_t>(2 * corpus.chunk_size)
+          ? base::strf("--tokens %llu would fit", static_cast<unsigned long long>(fit))
+          : "no number of tokens would fit; two blocks and a batch take " + base::both_units(rest);
+  throw base::fail(base::ErrorKind::memory, "calibrate: %s are needed for %lld tokens, %s %s; %s",
+                   base::both_units(needed).c_str(), static_cast<long long>(corpus.tokens_used()),
+                   limit.c_str(), base::both_units(bytes_allowed).c_str(), advice.c_str());
+}
+
+tensor::Importance calibrate_streamed(const tensor::TensorSource& source,
+                                      const model::Config& config, const Corpus& corpus,
+                                      const StreamedOptions& options, base::ThreadPool& pool) {
+  const std::vector<int64_t> ends = corpus.all_ends();
+  const auto tokens = std::span(corpus.tokens).first(static_cast<size_t>(corpus.tokens_used()));
+  exec::LayerStream stream(source, config, tokens, ends, options.stream, pool);
+  double work = 0;
+  for (int64_t stage = 0; stage < stream.stages(); ++stage) {
+    work += static_cast<double>(stream.tokens_of(stage));
+  }
+  base::Progress progress("calibrate", "token-layers", work);
+  ImportanceTap tap(config.experts, options.process_output, pool);
+  stream.start();
+  while (!stream.done()) {
+    const int64_t stage = stream.next();
+    const double share =
+        static_cast<double>(stream.tokens_of(stage)) / static_cast<double>(tokens.size());
+    stream.run(&tap, [&](const exec::Batch& batch) {
+      if (stage + 1 == config.layers()) {
+        tap.see_output(stream.rows().data() + batch.first * config.hidden, batch, config.hidden);
+      }
+      progress.add(share * static_cast<double>(batch.rows), "block " + std::to_string(stage));
+    });
+    tap.require_finite(source.origin());
+  }
+  set_chunks(tap.importance(), corpus);
+  return std::move(tap.importance());
+}
+
+}  // namespace karat::calib

@@ -1,0 +1,169 @@
+#include "exec/stream.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/interrupt.h"
+#include "kernels/dispatch.h"
+#include "model/names.h"
+
+namespace karat::exec {
+
+// The weights of one stage.
+struct LayerStream::Layer {
+  model::WeightBytes bytes;
+  model::BlockWeights block;             // trunk stages
+  std::optional<model::MtpWeights> mtp;  // the MTP stage
+};
+
+LayerStream::LayerStream(const tensor::TensorSource& source, const model::Config& config,
+                         std::span<const int32_t> tokens, std::span<const int64_t> ends,
+                         const StreamOptions& options, base::ThreadPool& pool)
+    : source_(source),
+      config_(config),
+      tokens_(tokens),
+      ends_(ends),
+      options_(options),
+      pool_(pool) {
+  CHECK(!ends.empty() && ends.back() == static_cast<int64_t>(tokens.size()));
+  if (config.mtp_layers == 0) options_.with_mtp = false;
+  for (const int32_t token : tokens) {
+    if (token >= 0 && token < config.vocab) continue;
+    throw base::fail(base::ErrorKind::bad_input, "token id %d is outside the vocabulary of %lld",
+                     token, static_cast<long long>(config.vocab));
+  }
+  rows_ = std::make_unique_for_overwrite<float[]>(tokens.size() * static_cast<size_t>(width()));
+  norm_.output_norm = model::bind_output_norm(source, config);
+}
+
+LayerStream::~LayerStream() = default;
+
+int64_t LayerStream::stages() const { return config_.layers() + (options_.with_mtp ? 1 : 0); }
+
+int64_t LayerStream::tokens_of(int64_t stage) const {
+  const auto all = static_cast<int64_t>(tokens_.size());
+  return is_mtp(stage) ? all - static_cast<int64_t>(ends_.size()) : all;
+}
+
+void LayerStream::start() {
+  const model::ForwardContext context{config_, pool_, kernels::table()};
+  for (size_t first = 0; first < tokens_.size();) {
+    const size_t count =
+        std::min(static_cast<size_t>(options_.batch_tokens), tokens_.size() - first);
+    const EmbeddingRows table(source_, config_, tokens_.subspan(first, count), pool_);
+    model::embed(context, table.head, table.ids,
+                 rows_.get() + first * static_cast<size_t>(width()));
+    first += count;
+  }
+  start_at(0);
+}
+
+void LayerStream::start_at(int64_t stage) {
+  CHECK(!reading_.valid() && stage >= 0 && stage <= stages());
+  next_ = stage;
+  read_ahead(stage);
+}
+
+// The future keeps what the reading throws for the thread that takes the weights, and waits for the
+// reading to end when it goes.
+void LayerStream::read_ahead(int64_t stage) {
+  if (stage >= stages()) return;
+  reading_ = std::async(std::launch::async, [this, stage] { return read_layer(stage); });
+}
+
+std::unique_ptr<LayerStream::Layer> LayerStream::read_layer(int64_t stage) const {
+  auto layer = std::make_unique<Layer>();
+  if (is_mtp(stage)) {
+    layer->mtp = model::bind_mtp(source_, config_, layer->bytes);
+  } else {
+    layer->block = model::bind_block(source_, config_, stage, layer->bytes);
+  }
+  return layer;
+}
+
+void LayerStream::run(model::Tap* tap, const BatchDone& batch_done) {
+  CHECK(reading_.valid());
+  const std::unique_ptr<Layer> layer = reading_.get();
+  read_ahead(next_ + 1);
+  const model::ForwardContext context{config_, pool_, kernels::table(), options_.forward, tap};
+  Batches batches(config_, ends_, options_.batch_tokens, next_);
+  for (Batch batch = batches.next(); batch.rows > 0; batch = batches.next()) {
+    base::stop_if_interrupted();
+    run_batch(context, *layer, batch);
+    if (batch_done) batch_done(batch);
+  }
+  ++next_;
+}
+
+void LayerStream::run_batch(const model::ForwardContext& context, const Layer& layer,
+                            Batch& batch) {
+  float* x = rows_.get() + batch.first * width();
+  if (layer.mtp) {
+    Batch pairs = batch;
+    const MtpRows rows = pair_for_mtp(tokens_, x, width(), pairs);
+    const EmbeddingRows table(source_, config_, rows.tokens, pool_);
+    std::vector<float> out(rows.hidden.size());
+    model::forward_mtp(context, *layer.mtp, table.head, pairs.segments, table.ids,
+                       rows.hidden.data(), out.data());
+    return;
+  }
+  model::forward_block(context, layer.block, batch.segments, x);
+  for (const model::Segment& segment : batch.segments) segment.state->advance(segment.rows);
+  if (next_ + 1 == config_.layers()) model::final_norm(context, norm_, x, batch.rows, x);
+}
+
+EmbeddingRows::EmbeddingRows(const tensor::TensorSource& source, const model::Config& config,
+                             std::span<const int32_t> tokens, base::ThreadPool& pool) {
+  const tensor::TensorInfo& info = source.at(model::kTokenEmbd);
+  CHECK(info.shape.rows() == config.vocab && info.shape.cols() == config.hidden);
+  std::vector<int32_t> distinct(tokens.begin(), tokens.end());
+  std::sort(distinct.begin(), distinct.end());
+  distinct.erase(std::unique(distinct.begin(), distinct.end()), distinct.end());
+  const auto row_bytes = static_cast<size_t>(info.row_bytes());
+  bytes_.push_back(std::make_unique_for_overwrite<std::byte[]>(distinct.size() * row_bytes));
+  std::byte* rows = bytes_.back().get();
+  pool.for_each(static_cast<int64_t>(distinct.size()), [&](int64_t i, int) {
+    const auto row = static_cast<size_t>(i);
+    source.read_rows(info, distinct[row], 1, {rows + row * row_bytes, row_bytes});
+  });
+  head.token_embd = {info.name,     info.dtype, rows, static_cast<int64_t>(distinct.size()),
+                     config.hidden, 1};
+  for (const int32_t token : tokens) {
+    const auto at = std::lower_bound(distinct.begin(), distinct.end(), token);
+    ids.push_back(static_cast<int32_t>(at - distinct.begin()));
+  }
+}
+
+StreamMemory LayerStream::memory(const tensor::TensorSource& source, const model::Config& config,
+                                 int64_t tokens, int64_t longest, const StreamOptions& options) {
+  const int64_t blocks = options.with_mtp ? config.blocks() : config.layers();
+  std::vector<uint64_t> layers(static_cast<size_t>(blocks) + 1);
+  for (const tensor::TensorInfo& info : source.tensors()) {
+    const int64_t layer = model::layer_of(info.name);
+    if (layer >= 0 && layer < blocks) {
+      layers[static_cast<size_t>(layer)] += static_cast<uint64_t>(info.bytes());
+    }
+  }
+  StreamMemory memory;
+  for (size_t i = 0; i + 1 < layers.size(); ++i) {
+    memory.weights = std::max(memory.weights, layers[i] + layers[i + 1]);
+  }
+  const int64_t batch = std::min(options.batch_tokens, tokens);
+  // Floats per row at the widest moment of each part: what moe.cc, delta_net.cc and attention.cc
+  // hold at once; experts' rows twice where activations are rounded to a copy.
+  const bool copies = options.forward.activations != model::Activations::f32;
+  const int64_t experts =
+      config.experts_used * ((copies ? 3 : 2) * config.hidden + 3 * config.expert_ffn);
+  const int64_t delta = 2 * config.conv_channels() + 4 * config.value_width();
+  const int64_t attention = 5 * config.query_width() + 4 * config.kv_width();
+  const int64_t widest = std::max({experts, delta, attention}) + 4 * config.hidden;
+  const int64_t recurrent = config.value_heads * config.key_dim * config.value_dim +
+                            config.conv_taps * config.conv_channels();
+  const int64_t sequences = std::min(tokens, batch / std::max<int64_t>(1, longest) + 1);
+  const int64_t states = std::max(sequences * recurrent, 2 * 2 * config.kv_width() * longest);
+  memory.rows = static_cast<uint64_t>(tokens * config.hidden) * sizeof(float);
+  memory.scratch = static_cast<uint64_t>(batch * widest + states) * sizeof(float);
+  return memory;
+}
+
+}  // namespace karat::exec
