@@ -36,10 +36,7 @@ class Chat : public Command {
                    "only tokens of X times the best's probability");
     options.number("--presence-penalty", "X", sampling_.presence_penalty,
                    "taken from the logits of tokens already in the reply");
-    options.choice("-ctk,--cache-type-k", {"f16", "q8_0", "bf16", "f32"}, cache_k_,
-                   "how keys are kept (default f16)");
-    options.choice("-ctv,--cache-type-v", {"f16", "q8_0", "bf16", "f32"}, cache_v_,
-                   "how values are kept (default f16)");
+    cache_.declare(options);
     options.choice("--reasoning", {"on", "off"}, reasoning_, "let the model think first");
   }
 
@@ -64,7 +61,7 @@ class Chat : public Command {
          .show_reasoning = !common.quiet},
         exec::Session(*model, pool,
                       ctx_ > 0 ? std::min(ctx_, model_max) : std::min<int64_t>(4096, model_max), {},
-                      {*tensor::dtype_from_name(cache_k_), *tensor::dtype_from_name(cache_v_)}));
+                      cache_.types()));
     if (!system_.empty()) turns.system(system_);
     if (has_prompt_) {
       one_reply(turns, prompt_, common);
@@ -111,7 +108,7 @@ class Chat : public Command {
   }
 
   std::string model_, prompt_, system_, reasoning_;
-  std::string cache_k_ = "f16", cache_v_ = "f16";
+  CacheNames cache_;
   bool has_prompt_ = false;
   int64_t reply_max_ = -1, ctx_ = 0;
   exec::SamplerOptions sampling_;

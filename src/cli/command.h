@@ -43,6 +43,7 @@ std::unique_ptr<Command> make_calibrate();
 std::unique_ptr<Command> make_quantize();
 std::unique_ptr<Command> make_eval();
 std::unique_ptr<Command> make_compare();
+std::unique_ptr<Command> make_bench();
 std::unique_ptr<Command> make_verify();
 std::unique_ptr<Command> make_merge();
 std::unique_ptr<Command> make_chat();

@@ -28,7 +28,7 @@ const std::vector<Translation>& options() {
       {{"-b", "--batch-size", "-ub", "--ubatch-size", "-np", "--parallel"}, kOwnBatches},
       {{"-fa", "--flash-attn"}, "attention never stores its scores; leave it out"},
       {{"-ctk", "--cache-type-k", "-ctv", "--cache-type-v"},
-       "chat takes it; elsewhere keys and values are kept as floats, leave it out"},
+       "chat and bench take it; elsewhere keys and values are kept as floats, leave it out"},
       {{"--no-mmap", "--mmap", "--mlock", "--numa", "-lm", "--load-mode"}, kOwnMemory},
       {{"-tb", "--threads-batch"}, "-t holds for everything"},
       {{"-hf", "-hfr", "--hf-repo", "-hff", "--hf-file", "-mu", "--model-url"},

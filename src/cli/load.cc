@@ -30,6 +30,16 @@ model::Activations activations_named(const std::string& name) {
   return model::Activations::f32;
 }
 
+void CacheNames::declare(Options& options) {
+  const std::vector<std::string> names = {"f16", "q8_0", "bf16", "f32"};
+  options.choice("-ctk,--cache-type-k", names, k, "how keys are kept (default f16)");
+  options.choice("-ctv,--cache-type-v", names, v, "how values are kept (default f16)");
+}
+
+model::CacheTypes CacheNames::types() const {
+  return {*tensor::dtype_from_name(k), *tensor::dtype_from_name(v)};
+}
+
 void require_files(const std::vector<std::string>& files) {
   if (files.empty()) throw fail(ErrorKind::usage, "-f FILE is needed");
 }

@@ -21,6 +21,13 @@ std::unique_ptr<exec::ResidentModel> load_resident(const model::OpenedModel& ope
 // The value of --activations.
 model::Activations activations_named(const std::string& name);
 
+// Declares -ctk and -ctv: how keys and values are kept.
+struct CacheNames {
+  std::string k = "f16", v = "f16";
+  void declare(Options& options);
+  model::CacheTypes types() const;
+};
+
 // A standard message for text files that several verbs take.
 void require_files(const std::vector<std::string>& files);
 

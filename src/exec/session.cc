@@ -7,10 +7,6 @@
 
 namespace karat::exec {
 
-namespace {
-constexpr size_t kPieceTokens = 512;
-}
-
 Session::Session(const ResidentModel& model, base::ThreadPool& pool, int64_t context_max,
                  model::ForwardOptions options, model::CacheTypes cache)
     : model_(model),
@@ -27,7 +23,7 @@ std::span<const float> Session::feed(std::span<const int32_t> tokens) {
   const auto width = static_cast<size_t>(model_.config().hidden);
   size_t rows = 0;
   for (size_t begin = 0; begin < tokens.size(); begin += rows) {
-    rows = std::min(kPieceTokens, tokens.size() - begin);
+    rows = std::min(static_cast<size_t>(piece_tokens_), tokens.size() - begin);
     hidden_.resize(rows * width);
     const model::Segment segment{0, static_cast<int64_t>(rows), &state_};
     model_.forward(context, std::span(&segment, 1), tokens.subspan(begin, rows), hidden_.data());
@@ -35,6 +31,11 @@ std::span<const float> Session::feed(std::span<const int32_t> tokens) {
   model::logits(context, model_.head(), hidden_.data() + (rows - 1) * width, 1, {}, logits_.data());
   model_.require_finite(logits_);
   return logits_;
+}
+
+void Session::set_piece_tokens(int64_t tokens) {
+  CHECK(tokens >= 1);
+  piece_tokens_ = tokens;
 }
 
 void Session::clear() { state_ = model::SequenceState(model_.config(), cache_); }

@@ -10,6 +10,7 @@
 
 namespace karat::exec {
 
+// A copy goes on from the same place.
 class Session {
  public:
   // The model and the pool must outlive the session. At most `context_max` tokens fit. Error{usage}
@@ -24,6 +25,10 @@ class Session {
   // valid until the next call. Long prompts go through in pieces; base::stop_if_interrupted is not
   // called.
   std::span<const float> feed(std::span<const int32_t> tokens);
+  // How many tokens of a long prompt go through the model at a time (default kPieceTokens); changes
+  // no result.
+  static constexpr int64_t kPieceTokens = 512;
+  void set_piece_tokens(int64_t tokens);
   // Back to an empty state.
   void clear();
 
@@ -31,6 +36,7 @@ class Session {
   const ResidentModel& model_;
   base::ThreadPool& pool_;
   int64_t context_max_;
+  int64_t piece_tokens_ = kPieceTokens;
   model::ForwardOptions options_;
   model::CacheTypes cache_;
   model::SequenceState state_;

@@ -39,6 +39,22 @@ TEST(Session, PromptAtOnceOrTokenByTokenIsTheSame) {
   EXPECT_EQ(whole.room(), 1024 - 530);
 }
 
+TEST(Session, PiecesOfAnySizeAndCopiesAreTheSame) {
+  Tiny tiny;
+  const std::vector<int32_t> ids = tokens(90);
+  Session whole(tiny.model, tiny.pool, 100), small(tiny.model, tiny.pool, 100);
+  const auto logits = whole.feed(ids);
+  const std::vector<float> expected(logits.begin(), logits.end());
+  small.set_piece_tokens(7);
+  small.feed(std::span(ids).first(40));
+  Session copy = small;
+  small.feed(tokens(30));
+  const auto row = copy.feed(std::span(ids).subspan(40));
+  EXPECT_EQ(std::vector<float>(row.begin(), row.end()), expected);
+  EXPECT_EQ(copy.length(), 90);
+  EXPECT_THROW(copy.set_piece_tokens(0), base::Error);
+}
+
 TEST(Session, ClearForgets) {
   Tiny tiny;
   Session session(tiny.model, tiny.pool, 64);

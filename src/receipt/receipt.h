@@ -57,6 +57,9 @@ class InputHasher {
 // karat.inputs ("sha256 bytes name" lines), karat.options (one-line JSON), karat.notes if any.
 std::vector<std::pair<std::string, std::string>> metadata_entries(const Receipt& receipt);
 
+// The processor's name for itself, or "unknown" where the kernel does not say.
+std::string processor();
+
 // What a run cost, and on what machine.
 struct Circumstances {
   double seconds = 0;
