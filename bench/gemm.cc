@@ -16,9 +16,9 @@ struct Shape {
   int64_t m, n, k;
 };
 // Decode, verification, an expert's prefill rows, a projection's.
-constexpr Shape kShapes[] = {{1, 512, 256},   {1, 512, 2048},  {4, 512, 2048},  {16, 512, 2048},
-                             {64, 128, 256},  {64, 128, 512},  {64, 128, 1024}, {64, 512, 2048},
-                             {256, 512, 512}, {512, 512, 2048}};
+constexpr Shape kShapes[] = {{1, 512, 256},   {1, 512, 2048},   {4, 512, 2048},  {16, 512, 2048},
+                             {64, 128, 256},  {64, 128, 512},   {64, 128, 1024}, {64, 512, 2048},
+                             {256, 512, 512}, {512, 512, 2048}, {256, 2048, 512}};
 
 void bench_shape(const kernels::KernelTable& table, const Shape& s, double peak, int runs) {
   base::Rng rng(1);
@@ -48,6 +48,11 @@ void bench_shape(const kernels::KernelTable& table, const Shape& s, double peak,
   });
   report("bf16", [&] {
     table.gemm_bf16({x.data(), s.k, s.m, bf16.data(), s.k, s.n, s.k, y.data(), s.n});
+  });
+  std::vector<uint16_t> rows(x.size());
+  table.to_bf16(x.data(), s.m * s.k, rows.data());
+  report("bf16 pairs", [&] {
+    table.gemm_bf16_pairs({rows.data(), s.k, s.m, bf16.data(), s.k, s.n, s.k, y.data(), s.n});
   });
   report("f16", [&] {
     table.gemm_f16({x.data(), s.k, s.m, f16.data(), s.k, s.n, s.k, y.data(), s.n});

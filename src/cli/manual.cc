@@ -90,7 +90,8 @@ std::string exit_statuses() {
 
 std::string environment() {
   return list(
-      {{"KARAT_ISA", "the instruction set to use (scalar, avx2, avx512); results are the same"},
+      {{"KARAT_ISA",
+        "the instruction set to use (scalar, avx2, avx512, avx512_bf16); results are the same"},
        {"KARAT_THREADS", "the number of threads where -t is not given"},
        {"NO_COLOR, CLICOLOR_FORCE", "no colours; colours even where stderr is no terminal"}});
 }

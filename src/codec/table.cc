@@ -4,6 +4,7 @@ namespace karat::codec {
 
 const CodecTable& table_for(simd::Isa isa) {
   switch (isa) {
+    case simd::Isa::avx512_bf16:
     case simd::Isa::avx512:
       return avx512_table;
     case simd::Isa::avx2:

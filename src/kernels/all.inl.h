@@ -1,10 +1,12 @@
 // Every kernel, in order of use: included once per instruction set, after its vocabulary, inside
 // its namespace. Ends with the table.
 // clang-format off
+#include "kernels/pieces.inl.h"
 #include "kernels/math.inl.h"
 #include "kernels/elementwise.inl.h"
 #include "kernels/norm.inl.h"
 #include "kernels/gemm.inl.h"
+#include "kernels/pairs.inl.h"
 #include "kernels/panel.inl.h"
 #include "kernels/delta.inl.h"
 #include "kernels/decode.inl.h"
@@ -13,11 +15,13 @@
 constexpr KernelTable make_table(const char* name) {
   return {
       .name = name,
-      .gemm_f32 = gemm<F32Weight>,
-      .gemm_bf16 = gemm<Bf16Weight>,
-      .gemm_f16 = gemm<F16Weight>,
+      .gemm_f32 = gemm<F32Product>,
+      .gemm_bf16 = gemm<Bf16Product>,
+      .gemm_f16 = gemm<F16Product>,
+      .gemm_bf16_pairs = gemm_pairs<SplitProduct>,
       .decode = decode,
       .round_bf16 = round_bf16,
+      .to_bf16 = to_bf16,
       .rms_norm = rms_norm,
       .l2_norm = l2_norm,
       .gated_norm = gated_norm,

@@ -62,6 +62,10 @@ void products(const KernelTable& t, Report& report) {
   report.add("gemm_bf16", y);
   t.gemm_f16({x.data(), 77, 5, f16.data(), 77, 9, 77, y.data(), 9});
   report.add("gemm_f16", y);
+  test::Buffer<uint16_t> rows16(x.size());
+  t.to_bf16(x.data(), x.size(), rows16.data());
+  t.gemm_bf16_pairs({rows16.data(), 77, 5, bf16.data(), 77, 9, 77, y.data(), 9});
+  report.add("gemm_bf16_pairs", y);
   Floats o(40);
   Floats scores(50);
   const Floats q = random(40, 3);
@@ -126,6 +130,7 @@ constexpr const char* kExpected =
     "gemm_f32 31784b3114998847\n"
     "gemm_bf16 172e2f78fb1c9166\n"
     "gemm_f16 d6a3e662d8fe28fe\n"
+    "gemm_bf16_pairs 92fb93767fe423ce\n"
     "attention a3f7c19139ec12b9\n"
     "round_bf16 c0d4afb7a1cd3117\n"
     "silu 2c3105d425a1920d\n"

@@ -95,6 +95,7 @@ void run_products(const KernelTable& t, int64_t k) {
     float* y = o.floats(m * kCols);
     t.gemm_f32({x, k, m, o.floats(kCols * k), k, kCols, k, y, kCols});
     t.gemm_bf16({x, k, m, o.halves(kCols * k), k, kCols, k, y, kCols});
+    t.gemm_bf16_pairs({o.halves(m * k), k, m, o.halves(kCols * k), k, kCols, k, y, kCols});
     t.gemm_f16({x, k, m, o.halves(kCols * k), k, kCols, k, y, kCols});
   }
 }

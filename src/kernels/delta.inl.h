@@ -136,8 +136,8 @@ struct DeltaChunk {
 
   void matrices() const noexcept {
     const int64_t n = a.tokens;
-    gemm<F32Weight>({a.k, a.ldk, n, a.k, a.ldk, n, a.dk, system, kDeltaChunk});
-    gemm<F32Weight>({a.q, a.ldq, n, a.k, a.ldk, n, a.dk, mix, kDeltaChunk});
+    gemm<F32Product>({a.k, a.ldk, n, a.k, a.ldk, n, a.dk, system, kDeltaChunk});
+    gemm<F32Product>({a.q, a.ldq, n, a.k, a.ldk, n, a.dk, mix, kDeltaChunk});
     for (int64_t i = 0; i < n; ++i) {
       weigh_row(system, i, -a.beta[i * a.ld_gate], 0);
       weigh_row(mix, i, 1.0F, 1);

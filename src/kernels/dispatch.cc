@@ -14,6 +14,8 @@ void decode_by_codec(tensor::DType type, const std::byte* blocks, int64_t n, flo
 
 const KernelTable& table_for(simd::Isa isa) {
   switch (isa) {
+    case simd::Isa::avx512_bf16:
+      return avx512_bf16_table();
     case simd::Isa::avx512:
       return avx512_table;
     case simd::Isa::avx2:

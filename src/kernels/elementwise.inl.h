@@ -1,26 +1,6 @@
 // Kernels whose output element depends on a few input elements. One pass, bound by memory except
 // where an exponential is taken (about 20 vector operations).
 
-// Calls body(offset, count) for the 16-element pieces of n; count is 16 except perhaps at the end.
-template <class Body>
-ISA_INLINE void for_each_piece(int64_t n, Body body) {
-  int64_t i = 0;
-  for (; i + 16 <= n; i += 16) body(i, 16);
-  if (i < n) body(i, n - i);
-}
-
-ISA_INLINE F16x load_piece(const float* p, int64_t count) {
-  return count == 16 ? load(p) : load_n(p, count);
-}
-
-ISA_INLINE void store_piece(float* p, int64_t count, F16x a) {
-  if (count == 16) {
-    store(p, a);
-  } else {
-    store_n(p, count, a);
-  }
-}
-
 // Nearest even; a NaN keeps its upper payload and becomes quiet (base::f32_to_bf16).
 ISA_INLINE F16x rounded_to_bf16(F16x x) {
   const I16x b = bits(x);
@@ -34,6 +14,16 @@ ISA_INLINE F16x rounded_to_bf16(F16x x) {
 void round_bf16(const float* x, int64_t n, float* out) noexcept {
   for_each_piece(n, [&](int64_t i, int64_t count) {
     store_piece(out + i, count, rounded_to_bf16(load_piece(x + i, count)));
+  });
+}
+
+void to_bf16(const float* x, int64_t n, uint16_t* out) noexcept {
+  for_each_piece(n, [&](int64_t i, int64_t count) {
+    int32_t words[16];
+    store(words, bits(rounded_to_bf16(load_piece(x + i, count))));
+    for (int64_t l = 0; l < count; ++l) {
+      out[i + l] = static_cast<uint16_t>(static_cast<uint32_t>(words[l]) >> 16);
+    }
   });
 }
 

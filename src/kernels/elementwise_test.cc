@@ -244,5 +244,17 @@ TEST(Rope, AgreesAndIsWithinTheRoundingBound) {
   }
 }
 
+TEST(ToBf16, RoundsAsTheCodecDoes) {
+  base::Rng rng(31);
+  Floats x(1003);
+  test::fill_mixed(x, rng);
+  for (const KernelTable* t : supported_tables()) {
+    test::Buffer<uint16_t> out(x.size(), 1);
+    t->to_bf16(x.data(), x.size(), out.data());
+    EXPECT_TRUE(out.intact()) << t->name;
+    for (int64_t i = 0; i < x.size(); ++i) ASSERT_EQ(out[i], base::f32_to_bf16(x[i])) << t->name;
+  }
+}
+
 }  // namespace
 }  // namespace karat::kernels

@@ -195,6 +195,84 @@ TEST(Gemm, Blocks) {
   }
 }
 
+// Products of bf16 pairs: see KernelTable::gemm_bf16_pairs.
+struct Pairs {
+  int64_t m, n, k, ldx, ldw;
+  Buffer<uint16_t> x, w;
+
+  Pairs(int64_t rows, int64_t cols, int64_t depth, int64_t pad)
+      : m(rows),
+        n(cols),
+        k(depth),
+        ldx(depth + pad),
+        ldw(depth + 2 * pad),
+        x(m * ldx, pad),
+        w(n * ldw, pad) {}
+
+  Floats run(const KernelTable& t) const {
+    Floats y(m * n, 1);
+    t.gemm_bf16_pairs({x.data(), ldx, m, w.data(), ldw, n, k, y.data(), n});
+    EXPECT_TRUE(y.intact()) << t.name;
+    return y;
+  }
+  float value(const Buffer<uint16_t>& b, int64_t i) const { return base::bf16_to_f32(b[i]); }
+  float by_contract(int64_t i, int64_t j) const {
+    float lane[16] = {};
+    for (int64_t pair = 0; pair < (k + 1) / 2; ++pair) {
+      for (const int64_t l : {2 * pair + 1, 2 * pair}) {
+        if (l >= k) continue;
+        float& sum = lane[pair % 16];
+        sum = std::fma(value(x, i * ldx + l), value(w, j * ldw + l), sum);
+      }
+    }
+    for (int half = 8; half > 0; half /= 2) {
+      for (int l = 0; l < half; ++l) lane[l] = lane[l] + lane[l + half];
+    }
+    return lane[0];
+  }
+};
+
+TEST(GemmPairs, OrderOfAdditionIsTheContracts) {
+  base::Rng rng(15);
+  for (const int64_t m : {1, 2, 5, 6, 7, 13, 24, 49}) {
+    for (const int64_t k : {1, 2, 15, 31, 32, 33, 64, 97, 1056, 2081}) {
+      Pairs c(m, 3 + m % 7, k, m % 3);
+      for (Buffer<uint16_t>* b : {&c.x, &c.w}) {
+        for (int64_t i = 0; i < b->size(); ++i) {
+          (*b)[i] = base::f32_to_bf16(static_cast<float>(rng.uniform() * 2 - 1));
+        }
+      }
+      for (const KernelTable* t : supported_tables()) {
+        if (t == supported_tables().back() && m * k > 20000) continue;
+        const Floats y = c.run(*t);
+        for (int64_t i = 0; i < c.m * c.n; ++i) {
+          ASSERT_EQ(y[i], c.by_contract(i / c.n, i % c.n)) << t->name << " " << m << " " << k;
+        }
+      }
+    }
+  }
+}
+
+// Denormals, infinities and NaNs among any bit patterns.
+TEST(GemmPairs, AnyBitsAgree) {
+  base::Rng rng(16);
+  for (const bool tiny : {false, true}) {
+    Pairs c(9, 8, 75, 1);
+    for (Buffer<uint16_t>* b : {&c.x, &c.w}) {
+      for (int64_t i = 0; i < b->size(); ++i) {
+        const auto bits = static_cast<uint16_t>(rng.next());
+        // Exponents whose products are near the smallest normal number, on both sides.
+        (*b)[i] =
+            tiny ? static_cast<uint16_t>((bits & 0x80ffU) | (0x1e80U + (bits & 0x0300U))) : bits;
+      }
+    }
+    const Floats expected = c.run(table_named("scalar"));
+    for (const KernelTable* t : supported_tables()) {
+      EXPECT_TRUE(test::same_bits(c.run(*t), expected)) << t->name << " tiny " << tiny;
+    }
+  }
+}
+
 TEST(Gemm, ScalarIsWithinTheRoundingBound) {
   for (const Case& c : cases()) {
     const Floats y = c.f32(table_named("scalar"), c.w);

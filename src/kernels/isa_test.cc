@@ -20,7 +20,8 @@
 namespace karat::kernels {
 namespace {
 
-// Highest vector extension a line of disassembly needs: 0 baseline, 1 AVX and its kin, 2 AVX-512.
+// Highest vector extension a line of disassembly needs: 0 baseline, 1 AVX and its kin, 2 AVX-512, 3
+// AVX512_BF16.
 int level_of(std::string_view line) {
   const size_t tab = line.find('\t');
   if (tab == std::string_view::npos) return 0;
@@ -28,6 +29,7 @@ int level_of(std::string_view line) {
   const auto mentions = [&](std::string_view word) {
     return instruction.find(word) != std::string_view::npos;
   };
+  if (mentions("vdpbf16ps")) return 3;
   if (mentions("%zmm") || mentions("%k1") || mentions("%k2") || mentions("%xmm16")) return 2;
   // Every VEX-encoded instruction starts with v, as does nothing of the baseline but verr and verw.
   if (mentions("%ymm") || (!instruction.empty() && instruction[0] == 'v')) return 1;
@@ -70,20 +72,23 @@ TEST(Regions, NoInstructionOutsideItsNamespace) {
   ASSERT_GT(length, 0);
   const auto machine = disassemble(std::string(self, static_cast<size_t>(length)));
   if (machine == nullptr) GTEST_SKIP() << "objdump is not installed";
-  int counts[3] = {};
+  int counts[4] = {};
   for (const auto& [function, level] : machine->level) {
     const bool avx512 = function.find("::avx512::") != std::string::npos;
     const bool avx2 = function.find("::avx2::") != std::string::npos;
-    const int allowed = avx512 ? 2 : avx2 ? 1 : 0;
+    const bool bf16 = function.find("::avx512_bf16::") != std::string::npos;
+    const int allowed = bf16 ? 3 : avx512 ? 2 : avx2 ? 1 : 0;
     EXPECT_LE(level, allowed) << function;
     ++counts[level];
   }
   // The check would be empty if the names or the instructions were not recognised.
   EXPECT_GT(counts[1], 20);
   EXPECT_GT(counts[2], 20);
+  EXPECT_GT(counts[3], 2);
 }
 
 TEST(Regions, TheReaderRecognisesInstructions) {
+  EXPECT_EQ(level_of("  4011d6:\tvdpbf16ps %zmm0,%zmm1,%zmm1"), 3);
   EXPECT_EQ(level_of("  4011d6:\tvaddps %zmm0,%zmm1,%zmm1"), 2);
   EXPECT_EQ(level_of("  4011d6:\tvaddps %ymm0,%ymm1,%ymm1"), 1);
   EXPECT_EQ(level_of("  4011d6:\tvmovss (%rax),%xmm0"), 1);

@@ -1,4 +1,6 @@
 // The kernels in plain C++, on the baseline instruction set: the reference for the others.
+#include <immintrin.h>
+
 #include <algorithm>
 #include <bit>
 #include <cmath>

@@ -18,9 +18,9 @@ namespace karat::kernels {
 
 // x: [m, k] with row stride ldx; w: [n, k] with row stride ldw; y: [m, n] with row stride ldy.
 // Strides in elements. y[i][j] = sum over k of x[i][k] * w[j][k].
-template <class Weight>
+template <class Weight, class X = float>
 struct GemmArgs {
-  const float* x;
+  const X* x;
   int64_t ldx;
   int64_t m;
   const Weight* w;
@@ -68,17 +68,24 @@ struct PanelArgs {
 };
 
 struct KernelTable {
-  const char* name;  // "scalar", "avx2", "avx512"
+  const char* name;  // of the instruction set: "scalar", "avx2", ..
 
   void (*gemm_f32)(const GemmArgs<float>&) noexcept;
   void (*gemm_bf16)(const GemmArgs<uint16_t>&) noexcept;  // weights widened exactly to float
   void (*gemm_f16)(const GemmArgs<uint16_t>&) noexcept;
+
+  // bf16 rows times bf16 weights. Lane l adds the exact products of elements 32 t + 2 l + 1, then
+  // 32 t + 2 l, each rounded once, for t = 0, 1, ..; denormal operands and results are zero
+  // (VDPBF16PS, Intel SDM volume 2).
+  void (*gemm_bf16_pairs)(const GemmArgs<uint16_t, uint16_t>&) noexcept;
 
   // The codec's decode of `n` elements (whole blocks), the same bits as codec/ defines.
   // Types without a fast version fall back to the codec's.
   void (*decode)(tensor::DType type, const std::byte* blocks, int64_t n, float* out) noexcept;
   // out = x rounded to bf16 (nearest even) and widened; out may be x.
   void (*round_bf16)(const float* x, int64_t n, float* out) noexcept;
+  // x rounded to bf16 (nearest even).
+  void (*to_bf16)(const float* x, int64_t n, uint16_t* out) noexcept;
 
   // y = x * (1 / sqrt(mean(x^2) + eps)) * w; y may be x.
   void (*rms_norm)(const float* x, const float* w, float eps, int64_t n, float* y) noexcept;

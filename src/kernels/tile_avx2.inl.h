@@ -14,12 +14,22 @@ struct Half {
   __m256 v;
 };
 ISA_INLINE Half fma(Half a, Half b, Half c) { return {_mm256_fmadd_ps(a.v, b.v, c.v)}; }
+// The odd and the even ones of eight pairs of bf16.
+ISA_INLINE Half odd_of(Half words) {
+  return {_mm256_and_ps(words.v, _mm256_castsi256_ps(_mm256_set1_epi32(-0x10000)))};
+}
+ISA_INLINE Half even_of(Half words) {
+  return {_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(words.v), 16))};
+}
 
 struct Part {
   using Vector = Half;
   static constexpr int kLanes = 8;
   ISA_INLINE static Half zero() { return {_mm256_setzero_ps()}; }
   ISA_INLINE static Half get(const float* p) { return {_mm256_loadu_ps(p)}; }
+  ISA_INLINE static Half get_raw(const void* p) {
+    return {_mm256_castsi256_ps(_mm256_loadu_si256(static_cast<const __m256i*>(p)))};
+  }
   ISA_INLINE static Half get_n(const float* p, int64_t n) {
     return {_mm256_maskload_ps(p, mask_of(n, 0))};
   }

@@ -35,6 +35,7 @@ bool has_avx512() {
 std::vector<Isa> detect() {
   __builtin_cpu_init();
   std::vector<Isa> found;
+  if (has_avx512() && __builtin_cpu_supports("avx512bf16")) found.push_back(Isa::avx512_bf16);
   if (has_avx512()) found.push_back(Isa::avx512);
   if (has_avx2()) found.push_back(Isa::avx2);
   found.push_back(Isa::scalar);
@@ -45,6 +46,8 @@ std::vector<Isa> detect() {
 
 const char* name_of(Isa isa) {
   switch (isa) {
+    case Isa::avx512_bf16:
+      return "avx512_bf16";
     case Isa::avx512:
       return "avx512";
     case Isa::avx2:

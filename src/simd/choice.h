@@ -7,9 +7,9 @@
 
 namespace karat::simd {
 
-enum class Isa { scalar, avx2, avx512 };
+enum class Isa { scalar, avx2, avx512, avx512_bf16 };
 
-// "scalar", "avx2" or "avx512".
+// "scalar", "avx2", "avx512" or "avx512_bf16".
 const char* name_of(Isa isa);
 // In order of preference, best first; scalar is always the last.
 std::span<const Isa> supported();

@@ -29,6 +29,11 @@ ISA_INLINE uint32_t lane_bits(M16x m) {
 ISA_INLINE F16x select(M16x m, F16x yes, F16x no) {
   return {_mm256_blendv_ps(no.lo, yes.lo, m.lo), _mm256_blendv_ps(no.hi, yes.hi, m.hi)};
 }
+ISA_INLINE F16x load_raw(const void* p) {
+  const auto* halves = static_cast<const __m256i*>(p);
+  return {_mm256_castsi256_ps(_mm256_loadu_si256(halves)),
+          _mm256_castsi256_ps(_mm256_loadu_si256(halves + 1))};
+}
 ISA_INLINE F16x load_n(const float* p, int64_t n, float fill = 0) {
   const F16x loaded = {_mm256_maskload_ps(p, mask_of(n, 0)),
                        _mm256_maskload_ps(p + 8, mask_of(n, 8))};

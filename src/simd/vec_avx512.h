@@ -17,6 +17,7 @@ ISA_INLINE __mmask16 mask_of(int64_t n) {
 
 ISA_INLINE F16x splat(float x) { return {_mm512_set1_ps(x)}; }
 ISA_INLINE F16x load(const float* p) { return {_mm512_loadu_ps(p)}; }
+ISA_INLINE F16x load_raw(const void* p) { return {_mm512_castsi512_ps(_mm512_loadu_si512(p))}; }
 ISA_INLINE F16x load_n(const float* p, int64_t n, float fill = 0) {
   return {_mm512_mask_loadu_ps(_mm512_set1_ps(fill), mask_of(n), p)};
 }

@@ -37,6 +37,7 @@ int64_t run_operations(const float* a, const float* b, const float* c, const uin
                            to_float(i),
                            from_bits(i),
                            lookup16(x, i),
+                           load_raw(words),
                            load_bf16(words),
                            load_bf16_n(words, n),
                            load_f16(words),

@@ -45,6 +45,12 @@ ISA_INLINE F16x splat(float x) {
 ISA_INLINE F16x load(const float* p) {
   return make_f([&](int l) { return p[l]; });
 }
+// 64 bytes of any type.
+ISA_INLINE F16x load_raw(const void* p) {
+  F16x out;
+  std::memcpy(out.lane, p, sizeof out.lane);
+  return out;
+}
 ISA_INLINE F16x load_n(const float* p, int64_t n, float fill = 0) {
   return make_f([&](int l) { return l < n ? p[l] : fill; });
 }

@@ -78,6 +78,7 @@ using Operations = int64_t (*)(const float*, const float*, const float*, const u
                                uint32_t*);
 Operations operations_of(Isa isa) {
   switch (isa) {
+    case Isa::avx512_bf16:
     case Isa::avx512:
       return avx512::run_operations;
     case Isa::avx2:
