@@ -6,6 +6,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
+#include <ctime>
 #include <set>
 #include <thread>
 #include <vector>
@@ -56,6 +57,45 @@ TEST(ThreadPool, ReallyUsesItsThreads) {
     while (arrived < 2 && std::chrono::steady_clock::now() < limit) std::this_thread::yield();
   });
   EXPECT_EQ(arrived, 2);
+}
+
+// Pauses around the time that workers stay awake: loops that find them awake, asleep and on the
+// way.
+TEST(ThreadPool, LoopsAfterPausesUseTheThreads) {
+  ThreadPool pool(2);
+  for (int round = 0; round < 200; ++round) {
+    std::this_thread::sleep_for(std::chrono::microseconds(round));
+    std::atomic<int> arrived{0};
+    pool.for_each(2, [&](int64_t, int) {
+      ++arrived;
+      const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+      while (arrived < 2 && std::chrono::steady_clock::now() < limit) std::this_thread::yield();
+    });
+    ASSERT_EQ(arrived, 2) << round;
+  }
+}
+
+// A worker that sits in a loop longer than the caller stays awake for.
+TEST(ThreadPool, TheCallerWaitsForSlowWorkers) {
+  ThreadPool pool(2);
+  for (int round = 0; round < 20; ++round) {
+    std::atomic<int> ended{0};
+    pool.for_each(2, [&](int64_t, int worker) {
+      if (worker != 0) std::this_thread::sleep_for(std::chrono::milliseconds(2));
+      ++ended;
+    });
+    ASSERT_EQ(ended, 2);
+  }
+}
+
+TEST(ThreadPool, AnIdlePoolTakesNoProcessorTime) {
+  ThreadPool pool(2);
+  std::atomic<int> ran{0};
+  pool.for_each(100, [&](int64_t, int) { ++ran; });
+  const std::clock_t before = std::clock();  // of all threads
+  std::this_thread::sleep_for(std::chrono::milliseconds(500));
+  const double seconds = static_cast<double>(std::clock() - before) / CLOCKS_PER_SEC;
+  EXPECT_LT(seconds, 0.25);  // one thread that kept looking would take 0.5
 }
 
 TEST(ThreadPool, ManyShortLoopsAreSafe) {
