@@ -10,6 +10,7 @@
 #include "cli/calibrate_report.h"
 #include "cli/command.h"
 #include "cli/load.h"
+#include "cli/packet_command.h"
 #include "format/imatrix.h"
 
 namespace karat::cli {
@@ -23,17 +24,20 @@ class Calibrate : public Command {
   std::string verb() const override { return "calibrate"; }
   std::string summary() const override { return "measure which weights matter (imatrix)"; }
   std::string usage() const override {
-    return "-m MODEL -f TEXT... [--in-file FILE...] -o OUT.gguf|OUT.dat [options]";
+    return "-m MODEL (-f TEXT...|-f PACKET|--packet RECIPE) [--in-file FILE...] -o OUT [options]";
   }
 
   void declare(Options& options) override {
     options.text("-m,--model", "MODEL", model_, "HF folder or GGUF file");
-    options.list("-f,--file", "TEXT", files_, "calibration texts");
+    options.list("-f,--file", "TEXT", files_, "calibration texts, or one packet");
+    options.text("--packet", "RECIPE", recipe_,
+                 "write a packet of calibration texts, as this TOML file says");
     options
         .list("--in-file", "IMATRIX", in_files_,
               "statistics to add (.gguf or .dat); without -f they are only merged or converted")
         .repeated = true;
-    options.text("-o,--output", "OUT", out_, "the imatrix to write, OUT.gguf or OUT.dat");
+    options.text("-o,--output", "OUT", out_,
+                 "the imatrix to write, OUT.gguf or OUT.dat; or the packet");
     options.choice("--output-format", {"gguf", "dat"}, format_,
                    "the layout of OUT (default by its name)");
     options.flag("--show-statistics", show_statistics_,
@@ -42,7 +46,8 @@ class Calibrate : public Command {
                     "tokens per chunk (default 512); also of .dat files, which do not say", 4,
                     INT32_MAX);
     options.integer("--chunks", "N", chunks_, "use at most N chunks", 1);
-    options.integer("--tokens", "N", tokens_, "use at most N tokens (whole chunks)", 1);
+    options.integer("--tokens", "N", tokens_,
+                    "use at most N tokens (whole chunks); of a packet exactly N", 1);
     options.flag("--process-output", process_output_, "also for output.weight");
     options.flag("--parse-special", parse_special_, "special tokens in the texts are tokens");
     options.flag("--no-mtp", no_mtp_, "leave the MTP block out");
@@ -53,6 +58,10 @@ class Calibrate : public Command {
   }
 
   void run(const Common& common) override {
+    if (!recipe_.empty()) {
+      make_packet({recipe_, model_, out_, tokens_, files_.empty() && in_files_.empty()}, common);
+      return;
+    }
     check_arguments();
     const format::ImatrixLayout layout = output_layout();
     std::optional<model::OpenedModel> opened;
@@ -108,11 +117,13 @@ class Calibrate : public Command {
 
   tensor::Importance measure(const model::OpenedModel& opened, const Common& common,
                              base::ThreadPool& pool) const {
-    const calib::Corpus corpus = calib::read_corpus(files_, make_tokenizer(opened),
-                                                    {.chunk_size = ctx_,
-                                                     .chunks_max = chunks_,
-                                                     .tokens_max = tokens_,
-                                                     .parse_special = parse_special_});
+    const auto packet = packet_corpus(files_, opened, {ctx_, chunks_, tokens_}, common);
+    const calib::Corpus corpus = packet ? *packet
+                                        : calib::read_corpus(files_, make_tokenizer(opened),
+                                                             {.chunk_size = ctx_,
+                                                              .chunks_max = chunks_,
+                                                              .tokens_max = tokens_,
+                                                              .parse_special = parse_special_});
     const model::ForwardOptions forward{.activations = activations_named(activations_)};
     const bool with_mtp = !no_mtp_ && opened.config.mtp_layers > 0;
     tensor::Importance importance;
@@ -164,7 +175,7 @@ class Calibrate : public Command {
     print(common.quiet ? out_ + "\n" : coverage_text(name, importance));
   }
 
-  std::string model_, out_, format_, activations_ = "f32", stream_ = "auto";
+  std::string model_, out_, recipe_, format_, activations_ = "f32", stream_ = "auto";
   std::vector<std::string> files_, in_files_;
   int64_t ctx_ = 512, chunks_ = -1, tokens_ = -1;
   bool process_output_ = false, parse_special_ = false, no_mtp_ = false, show_statistics_ = false;

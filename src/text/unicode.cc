@@ -135,6 +135,10 @@ CharClass char_class(char32_t c) {
   }
 }
 
+char32_t lower_case(char32_t c) {
+  return static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c)));
+}
+
 char32_t next_char(std::string_view text, size_t& position) {
   const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[position + i]); };
   const unsigned char lead = byte(0);

@@ -1,5 +1,5 @@
-// The little of Unicode that tokenization needs: UTF-8 with repair, general categories and NFC,
-// over the tables of utf8proc.
+// The little of Unicode that tokenization and the comparison of texts need: UTF-8 with repair,
+// general categories, case and NFC, over the tables of utf8proc.
 #pragma once
 
 #include <array>
@@ -19,6 +19,9 @@ enum class CharClass : uint8_t {
   other,
 };
 CharClass char_class(char32_t c);
+
+// The code point in lower case (one to one, without regard to language or position).
+char32_t lower_case(char32_t c);
 
 // The code point at `position` of well-formed UTF-8, which is moved behind it.
 char32_t next_char(std::string_view text, size_t& position);

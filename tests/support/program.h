@@ -18,6 +18,7 @@
 
 #include "cli/command.h"
 #include "support/files.h"
+#include "support/shared.h"
 
 namespace karat::test {
 
@@ -206,10 +207,6 @@ inline testing::AssertionResult refused(const Outcome& outcome, int status,
 inline testing::AssertionResult succeeded(const Outcome& outcome) {
   if (outcome.status == 0) return testing::AssertionSuccess();
   return testing::AssertionFailure() << "status " << outcome.status << ": " << outcome.err;
-}
-
-inline std::string fixture(const std::string& name) {
-  return std::string(KARAT_ROOT) + "/tests/fixtures/" + name;
 }
 
 // A checkpoint folder of a test's own: the tiny model's files as links, to be replaced one by one.

@@ -1,0 +1,284 @@
+#include "calib/packet_builder.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <map>
+#include <set>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/rng.h"
+#include "base/text.h"
+#include "model/open.h"
+#include "support/files.h"
+#include "support/shared.h"
+
+namespace karat::calib {
+namespace {
+
+using base::ErrorKind;
+using base::Json;
+
+// Words of no evaluation set: made of a seed.
+std::string words(uint64_t seed, int count) {
+  base::Rng rng(seed);
+  std::string text;
+  for (int i = 0; i < count; ++i) {
+    if (i > 0) text += ' ';
+    for (int c = 0; c < 2 + static_cast<int>(rng.below(5)); ++c) {
+      text += static_cast<char>('a' + rng.below(26));
+    }
+  }
+  return text;
+}
+
+std::string first_words(const std::string& text, int count) {
+  size_t end = 0;
+  for (int i = 0; i < count; ++i) end = text.find(' ', end + 1);
+  return text.substr(0, end);
+}
+
+class PacketBuilder : public testing::Test {
+ protected:
+  PacketBuilder() {
+    std::string texts, chats, evaluation;
+    for (uint64_t i = 0; i < 60; ++i) texts += words(i, 10 + static_cast<int>(i)) + "\n";
+    for (uint64_t i = 0; i < 60; ++i) {
+      chats += R"({"messages": [{"role": "user", "content": ")" +
+               words(1000 + i, 5 + static_cast<int>(i % 7)) +
+               R"(<|im_start|>"}, {"role": "assistant", "content": ")" + words(2000 + i, 3) +
+               "\"}]}\n";
+    }
+    evaluation = R"({"q": ")" + long_ + "\"}\n" + R"({"q": ")" + short_ + "\"}\n" + R"({"q": ")" +
+                 run_ + "\"}\n";
+    folder_.write("texts.txt", texts);
+    folder_.write("chats.jsonl", chats);
+    folder_.write("eval.jsonl", evaluation);
+  }
+
+  std::string recipe(const std::string& more = "", int64_t tokens = 2000) const {
+    return "schema = 1\ncontext = 512\nseed = 5\ntokens = " + std::to_string(tokens) + R"(
+[[domain]]
+name = "text"
+share = 3
+[[domain.source]]
+path = "texts.txt"
+form = "lines"
+)" + more + R"(
+[[domain]]
+name = "chat"
+share = 1
+[[domain.source]]
+path = "chats.jsonl"
+form = "chat"
+[[evaluation]]
+name = "planted"
+path = "eval.jsonl"
+form = "json"
+fields = ["q"]
+)";
+  }
+
+  BuiltPacket build(const std::string& text, int threads = 2) const {
+    base::ThreadPool pool(threads);
+    const std::string path = folder_.write("r.toml", text);
+    return build_packet(parse_packet_recipe(text, path), tokenizer_, opened_.chat_template, pool);
+  }
+
+  std::pair<ErrorKind, std::string> error_of(const std::string& text) const {
+    try {
+      build(text);
+    } catch (const base::Error& error) {
+      return {error.kind(), error.what()};
+    }
+    return {ErrorKind::internal, ""};
+  }
+
+  const std::string long_ = words(77, 20), short_ = words(78, 9), run_ = words(79, 40);
+  model::OpenedModel opened_ = model::open_model(test::fixture("tiny-random"));
+  text::Tokenizer tokenizer_{*opened_.tokenizer};
+  test::TempDir folder_;
+};
+
+TEST_F(PacketBuilder, HasExactlyTheTokensAndTheReceiptAddsUp) {
+  for (const int64_t tokens : {2000, 2001, 777}) {
+    const BuiltPacket built = build(recipe("", tokens));
+    const Packet& packet = built.packet;
+    EXPECT_EQ(static_cast<int64_t>(packet.tokens.size()), tokens);
+    EXPECT_EQ(packet.domain_names, (std::vector<std::string>{"text", "chat"}));
+    int64_t total = 0, sequences = 0, of_samples = 0;
+    std::map<int32_t, int64_t> by_domain;
+    for (size_t i = 0; i < packet.ends.size(); ++i) {
+      by_domain[packet.domains[i]] += static_cast<int64_t>(packet.sequence(i).size());
+    }
+    const auto& domains = built.report.at("domains").as_array();
+    for (size_t d = 0; d < domains.size(); ++d) {
+      int64_t of_sources = 0;
+      for (const Json& source : domains[d].at("sources").as_array()) {
+        of_sources += source.at("tokens").as_int();
+      }
+      EXPECT_EQ(of_sources, domains[d].at("tokens").as_int());
+      EXPECT_EQ(of_sources, by_domain[static_cast<int32_t>(d)]);
+      total += of_sources;
+      sequences += domains[d].at("sequences").as_int();
+    }
+    EXPECT_EQ(total, tokens);
+    EXPECT_NEAR(static_cast<double>(by_domain[1]), static_cast<double>(tokens) / 4, 1);
+    EXPECT_EQ(sequences, static_cast<int64_t>(packet.ends.size()));
+    for (const Json& sample : built.report.at("samples").as_array()) {
+      of_samples += sample.at("tokens").as_int();
+    }
+    EXPECT_EQ(of_samples, tokens);
+    EXPECT_TRUE(built.report.at("removed").as_array().empty());
+  }
+}
+
+TEST_F(PacketBuilder, DependsOnSeedAndContentButNotOnNamesOrThreads) {
+  const auto ids = [](const BuiltPacket& built) { return built.packet.tokens; };
+  const auto first = ids(build(recipe()));
+  EXPECT_EQ(first, ids(build(recipe(), 7)));
+  std::string other = recipe();
+  other.replace(other.find("seed = 5"), 8, "seed = 6");
+  EXPECT_NE(first, ids(build(other)));
+  // The same lines in two files of a folder, named so that they come in another order.
+  const std::string text = base::read_file(folder_.path("texts.txt"));
+  const size_t middle = text.find('\n', text.size() / 2) + 1;
+  std::filesystem::create_directory(folder_.path("texts"));
+  folder_.write("texts/z", text.substr(0, middle));
+  folder_.write("texts/a", text.substr(middle));
+  std::string parts = recipe();
+  parts.replace(parts.find("texts.txt"), 9, "texts");
+  EXPECT_EQ(first, ids(build(parts)));
+}
+
+TEST_F(PacketBuilder, ConversationsAreWholeAndTheirMarkupIsTokens) {
+  const BuiltPacket built = build(recipe());
+  const auto start = static_cast<int32_t>(*tokenizer_.added_id("<|im_start|>"));
+  int64_t chats = 0;
+  for (size_t i = 0; i < built.packet.ends.size(); ++i) {
+    if (built.packet.domains[i] != 1) continue;
+    const auto ids = built.packet.sequence(i);
+    // Two turns; what the user spelled is text.
+    EXPECT_EQ(std::count(ids.begin(), ids.end(), start), 2);
+    EXPECT_EQ(ids[0], start);
+    const std::string text = tokenizer_.decode(std::vector<uint32_t>(ids.begin(), ids.end()));
+    EXPECT_NE(text.find("<|im_start|><|im_end|>"), std::string::npos) << text;
+    EXPECT_TRUE(base::ends_with(text, "<|im_end|>\n")) << text;
+    ++chats;
+  }
+  EXPECT_GT(chats, 3);
+}
+
+TEST_F(PacketBuilder, PlantedOverlapsAreRemovedAndPublishedNearMissesStay) {
+  std::string spaced;
+  for (const char c : run_.substr(20, 70)) spaced += c == ' ' ? std::string() : std::string{c, '.'};
+  const std::vector<std::string> planted = {
+      "see " + first_words(long_, 13) + " end",    // thirteen words
+      "then " + short_ + " again",                 // eight of a short item
+      "x " + spaced,                               // fifty characters
+      first_words(long_, 12) + " is a near miss",  // twelve words: stays if under fifty characters
+      first_words(short_, 7) + " is one, too",
+  };
+  ASSERT_LT(first_words(long_, 12).size() - 11, 50u);
+  std::string lines;
+  for (const std::string& line : planted) lines += line + "\n";
+  folder_.write("planted.txt", lines);
+  const std::string source = "[[domain.source]]\npath = \"planted.txt\"\nform = \"lines\"\n";
+  const BuiltPacket built = build(recipe(source, 2600));
+  std::set<std::string> removed;
+  for (const Json& item : built.report.at("removed").as_array()) {
+    EXPECT_EQ(item.at("file").as_string(), "planted.txt");
+    EXPECT_EQ(item.at("evaluation").as_string(), "planted");
+    EXPECT_EQ(item.at("sha256").as_string().size(), 64u);
+    removed.insert(std::to_string(item.at("document").as_int()) + " " +
+                   item.at("filter").as_string() + " " + std::to_string(item.at("item").as_int()));
+  }
+  EXPECT_EQ(removed, (std::set<std::string>{"1 13-gram 1", "2 8-gram 2", "3 50-characters 3"}));
+  EXPECT_EQ(built.report.at("domains").as_array()[0].at("sources").as_array()[1].at("removed"), 3);
+  EXPECT_EQ(built.report.at("evaluations").as_array()[0].at("items"), 3);
+
+  const auto [kind, message] = error_of("overlap = \"refuse\"\n" + recipe(source));
+  EXPECT_EQ(kind, ErrorKind::gate);
+  EXPECT_NE(message.find("planted.txt:1: shares a 13-gram of 'planted' item 1"), std::string::npos)
+      << message;
+}
+
+// Half of the evaluation text in the last words of one document, half in a special token's text:
+// only the finished packet has it whole.
+TEST_F(PacketBuilder, WhatOverlapsOnlyInThePacketIsRefused) {
+  folder_.write("eval.jsonl",
+                "{\"q\": \"im start user qa qb qc qd qe qf im end im start assistant\"}\n");
+  folder_.write("chats.jsonl",
+                R"({"messages": [{"role": "user", "content": "qa qb qc qd qe qf"},
+ {"role": "assistant", "content": "so"}]})");
+  const std::string chats = base::read_file(folder_.path("chats.jsonl"));
+  std::string line;
+  for (const char c : chats) line += c == '\n' ? ' ' : c;
+  folder_.write("chats.jsonl", line + "\n");
+  const int64_t length = [&] {
+    BuiltPacket built;
+    const auto [kind, message] = error_of(recipe("", 4000));
+    EXPECT_EQ(kind, ErrorKind::usage) << message;  // says how many tokens there are
+    return std::stoll(message.substr(message.find("'chat' has ") + 11));
+  }();
+  std::string exact = recipe("", 10 * length);
+  exact.replace(exact.find("share = 3"), 9, "share = 9");
+  const auto [kind, message] = error_of(exact);
+  EXPECT_EQ(kind, ErrorKind::gate) << message;
+  EXPECT_NE(message.find("as it goes into the packet"), std::string::npos) << message;
+}
+
+TEST_F(PacketBuilder, LongTextsAreLeftOutOrCutAndCopiesDropped) {
+  folder_.write("long.txt", words(500, 800));
+  folder_.write("copy.txt", base::read_file(folder_.path("texts.txt")));
+  const std::string more =
+      "[[domain.source]]\npath = \"long.txt\"\nform = \"file\"\n"
+      "[[domain.source]]\npath = \"copy.txt\"\nform = \"lines\"\n";
+  const BuiltPacket whole = build(recipe(more));
+  ASSERT_EQ(whole.report.at("left_out").as_array().size(), 1u);
+  EXPECT_EQ(whole.report.at("left_out").as_array()[0].at("file"), "long.txt");
+  EXPECT_EQ(whole.report.at("domains").as_array()[0].at("sources").as_array()[2].at("duplicates"),
+            60);
+  std::string cut = recipe(more);
+  cut.replace(cut.find("form = \"file\""), 13, "form = \"file\"\ncut = true");
+  const BuiltPacket pieces = build(cut);
+  EXPECT_TRUE(pieces.report.at("left_out").as_array().empty());
+  int64_t found = 0;
+  for (const Json& sample : pieces.report.at("samples").as_array()) {
+    EXPECT_LE(sample.at("tokens").as_int(), 512);
+    found += sample.find("piece") != nullptr ? 1 : 0;
+  }
+  EXPECT_GT(found, 0);
+}
+
+TEST_F(PacketBuilder, TooFewTokensSaySo) {
+  const auto [kind, message] = error_of(recipe("", 1000000));
+  EXPECT_EQ(kind, ErrorKind::usage);
+  EXPECT_NE(message.find("domain 'text' has "), std::string::npos) << message;
+  EXPECT_NE(message.find(" of 750000 tokens; give more text"), std::string::npos) << message;
+  // All of a domain is an evaluation set: that is what the message says, with the gate's status.
+  folder_.write("eval.jsonl", base::read_file(folder_.path("chats.jsonl")));
+  std::string all = recipe();
+  all.replace(all.find("fields = [\"q\"]"), 14, "");
+  const auto [gate, reason] = error_of(all);
+  EXPECT_EQ(gate, ErrorKind::gate);
+  EXPECT_NE(reason.find("documents that overlap evaluation sets were removed"), std::string::npos)
+      << reason;
+}
+
+TEST_F(PacketBuilder, ConversationsThatDoNotAddUpAreNotCut) {
+  folder_.write("chats.jsonl",
+                "{\"messages\": [{\"role\": \"user\", \"content\": \"one\"}]}\n"
+                "{\"messages\": [{\"role\": \"user\", \"content\": \"" +
+                    words(3, 60) + "\"}]}\n");
+  std::string text = recipe("", 80);
+  text.replace(text.find("share = 1"), 9, "share = 3");
+  const auto [kind, message] = error_of(text);
+  EXPECT_EQ(kind, ErrorKind::usage);
+  EXPECT_NE(message.find("no whole conversations of domain 'chat' add up to 40"), std::string::npos)
+      << message;
+}
+
+}  // namespace
+}  // namespace karat::calib
