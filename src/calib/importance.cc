@@ -90,6 +90,30 @@ void ImportanceTap::see_output(const float* hidden, const exec::Batch& batch, in
   linear_input(input);
 }
 
+void ImportanceTap::keep(StatisticsWriter& out) const {
+  out.number(static_cast<int64_t>(importance_.entries.size()));
+  for (const auto& [name, entry] : importance_.entries) {
+    out.text(name);
+    out.number(entry.cols);
+    out.number(entry.mats);
+    out.values(std::span(entry.in_sum2));
+    out.values(std::span(entry.in_sum));
+    out.values(std::span(entry.counts));
+  }
+}
+
+void ImportanceTap::take_up(StatisticsReader& in) {
+  importance_.entries.clear();
+  for (int64_t left = in.number(); left > 0; --left) {
+    ImportanceEntry& entry = importance_.entries[in.text()];
+    entry.cols = in.number();
+    entry.mats = in.number();
+    entry.in_sum2 = in.values<double>();
+    entry.in_sum = in.values<double>();
+    entry.counts = in.values<int64_t>();
+  }
+}
+
 void ImportanceTap::require_finite(const std::string& model) const {
   for (const auto& [name, entry] : importance_.entries) {
     double total = 0;

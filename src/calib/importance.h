@@ -7,6 +7,7 @@
 
 #include "base/threads.h"
 #include "calib/corpus.h"
+#include "calib/stream_checkpoint.h"
 #include "exec/batches.h"
 #include "exec/resident.h"
 #include "model/tap.h"
@@ -16,12 +17,14 @@ namespace karat::calib {
 
 // Adds up what passes, columns spread over the pool's threads. In every column rows are added in
 // the order in which they come, so the sums depend on neither threads nor batch sizes.
-class ImportanceTap : public model::Tap {
+class ImportanceTap : public KeptTap {
  public:
   // `experts`: matrices in an expert tensor. `with_output`: collect output.weight too.
   ImportanceTap(int64_t experts, bool with_output, base::ThreadPool& pool)
       : experts_(experts), with_output_(with_output), pool_(pool) {}
   void linear_input(const model::LinearInput& input) override;
+  void keep(StatisticsWriter& out) const override;
+  void take_up(StatisticsReader& in) override;
   // The rows that enter output.weight, for who does not compute logits: hidden [batch rows, cols].
   void see_output(const float* hidden, const exec::Batch& batch, int64_t cols);
 

@@ -1,6 +1,7 @@
 #include "calib/streamed.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -46,6 +47,12 @@ uint64_t streamed_bytes(const tensor::TensorSource& source, const model::Config&
   return stream_memory(source, config, corpus, options).total() + statistics_bytes(source, blocks);
 }
 
+uint64_t checkpoint_bytes(const tensor::TensorSource& source, const model::Config& config,
+                          const Corpus& corpus, const StreamedOptions& options) {
+  const int64_t blocks = options.stream.with_mtp ? config.blocks() : config.layers();
+  return stream_memory(source, config, corpus, options).rows + statistics_bytes(source, blocks);
+}
+
 int64_t batch_that_fits(const tensor::TensorSource& source, const model::Config& config,
                         const Corpus& corpus, StreamedOptions options, uint64_t bytes_allowed,
                         const std::string& limit) {
@@ -68,19 +75,46 @@ int64_t batch_that_fits(const tensor::TensorSource& source, const model::Config&
                    limit.c_str(), base::both_units(bytes_allowed).c_str(), advice.c_str());
 }
 
+namespace {
+
+// Token-layers of stages [first, last).
+double work_of(const exec::LayerStream& stream, int64_t first, int64_t last) {
+  double work = 0;
+  for (; first < last; ++first) work += static_cast<double>(stream.tokens_of(first));
+  return work;
+}
+
+// From the checkpoint, or from the beginning.
+void begin(exec::LayerStream& stream, ImportanceTap& tap, const StreamedOptions& options) {
+  KeptTap* const taps[] = {&tap};
+  std::optional<int64_t> stage;
+  if (options.checkpoint != nullptr) {
+    stage = options.checkpoint->take_up(taps, stream.rows(), options.force);
+  }
+  if (!stage) return stream.start();
+  base::info("going on where the last run stopped, after block %lld of %lld",
+             static_cast<long long>(*stage), static_cast<long long>(stream.stages()));
+  stream.start_at(*stage);
+}
+
+void save(const exec::LayerStream& stream, const ImportanceTap& tap,
+          const StreamedOptions& options) {
+  const KeptTap* const taps[] = {&tap};
+  if (options.checkpoint != nullptr) options.checkpoint->save(stream.next(), taps, stream.rows());
+}
+
+}  // namespace
+
 tensor::Importance calibrate_streamed(const tensor::TensorSource& source,
                                       const model::Config& config, const Corpus& corpus,
                                       const StreamedOptions& options, base::ThreadPool& pool) {
   const std::vector<int64_t> ends = corpus.all_ends();
   const auto tokens = std::span(corpus.tokens).first(static_cast<size_t>(corpus.tokens_used()));
   exec::LayerStream stream(source, config, tokens, ends, options.stream, pool);
-  double work = 0;
-  for (int64_t stage = 0; stage < stream.stages(); ++stage) {
-    work += static_cast<double>(stream.tokens_of(stage));
-  }
-  base::Progress progress("calibrate", "token-layers", work);
   ImportanceTap tap(config.experts, options.process_output, pool);
-  stream.start();
+  begin(stream, tap, options);
+  base::Progress progress("calibrate", "token-layers", work_of(stream, 0, stream.stages()));
+  progress.skip(work_of(stream, 0, stream.next()));
   while (!stream.done()) {
     const int64_t stage = stream.next();
     const double share =
@@ -92,6 +126,7 @@ tensor::Importance calibrate_streamed(const tensor::TensorSource& source,
       progress.add(share * static_cast<double>(batch.rows), "block " + std::to_string(stage));
     });
     tap.require_finite(source.origin());
+    save(stream, tap, options);
   }
   set_chunks(tap.importance(), corpus);
   return std::move(tap.importance());

@@ -16,6 +16,9 @@ namespace karat::calib {
 struct StreamedOptions {
   bool process_output = false;  // also the input of output.weight
   exec::StreamOptions stream = {};
+  // If set, the run begins where it says and saves itself there after every block.
+  StreamCheckpoint* checkpoint = nullptr;
+  bool force = false;  // begin anew where the checkpoint is another command's
 };
 
 // What a streamed run holds at its peak: the stream, and the statistics of all its blocks.
@@ -28,6 +31,10 @@ uint64_t streamed_bytes(const tensor::TensorSource& source, const model::Config&
 int64_t batch_that_fits(const tensor::TensorSource& source, const model::Config& config,
                         const Corpus& corpus, StreamedOptions options, uint64_t bytes_allowed,
                         const std::string& limit);
+
+// What a checkpoint of the run takes on disk, twice while one is written.
+uint64_t checkpoint_bytes(const tensor::TensorSource& source, const model::Config& config,
+                          const Corpus& corpus, const StreamedOptions& options);
 
 tensor::Importance calibrate_streamed(const tensor::TensorSource& source,
                                       const model::Config& config, const Corpus& corpus,

@@ -6,18 +6,16 @@
 #include "calib/activation_statistics.h"
 #include "calib/importance.h"
 #include "calib/importance_merge.h"
-#include "calib/streamed.h"
 #include "cli/calibrate_report.h"
 #include "cli/command.h"
 #include "cli/load.h"
 #include "cli/packet_command.h"
+#include "cli/streamed_calibration.h"
 #include "format/imatrix.h"
 
 namespace karat::cli {
 
 namespace {
-
-const int64_t kResidentBatch = calib::CalibrateOptions{}.batch_tokens;
 
 class Calibrate : public Command {
  public:
@@ -77,6 +75,7 @@ class Calibrate : public Command {
     calib::fill_activation_stats(importance, pool);
     name_cold_experts(importance);
     if (!out_.empty()) format::write_imatrix(out_, importance, layout);
+    if (checkpoint_) checkpoint_->remove();
     report(common, importance, pool);
   }
 
@@ -116,7 +115,7 @@ class Calibrate : public Command {
   }
 
   tensor::Importance measure(const model::OpenedModel& opened, const Common& common,
-                             base::ThreadPool& pool) const {
+                             base::ThreadPool& pool) {
     const auto packet = packet_corpus(files_, opened, {ctx_, chunks_, tokens_}, common);
     const calib::Corpus corpus = packet ? *packet
                                         : calib::read_corpus(files_, make_tokenizer(opened),
@@ -127,9 +126,14 @@ class Calibrate : public Command {
     const model::ForwardOptions forward{.activations = activations_named(activations_)};
     const bool with_mtp = !no_mtp_ && opened.config.mtp_layers > 0;
     tensor::Importance importance;
-    if (is_streamed(opened, with_mtp, common)) {
-      importance = measure_streamed(opened, corpus, {.with_mtp = with_mtp, .forward = forward},
-                                    common, pool);
+    if (is_streamed(stream_, opened, with_mtp, common)) {
+      calib::StreamedOptions options{.process_output = process_output_,
+                                     .stream = {.with_mtp = with_mtp, .forward = forward}};
+      if (!out_.empty()) {
+        checkpoint_.emplace(out_, calibrate_fingerprint(opened, corpus, options));
+        options.checkpoint = &*checkpoint_;
+      }
+      importance = run_streamed(opened, corpus, options, common, pool);
     } else {
       const auto model = load_resident(opened, with_mtp, common);
       importance = calib::calibrate(*model, corpus,
@@ -138,26 +142,6 @@ class Calibrate : public Command {
     for (const std::string& file : files_) importance.datasets.push_back(base::file_name(file));
     if (with_mtp) importance.nextn_layers = static_cast<uint32_t>(opened.config.mtp_layers);
     return importance;
-  }
-
-  bool is_streamed(const model::OpenedModel& opened, bool with_mtp, const Common& common) const {
-    if (stream_ != "auto") return stream_ == "on";
-    const exec::StreamMemory batch =  // what a pass takes beside the weights
-        exec::LayerStream::memory(*opened.source, opened.config, kResidentBatch, kResidentBatch,
-                                  {.batch_tokens = kResidentBatch});
-    return exec::ResidentModel::bytes_needed(*opened.source, opened.config, with_mtp) +
-               batch.scratch >
-           memory_allowed(common);
-  }
-
-  tensor::Importance measure_streamed(const model::OpenedModel& opened, const calib::Corpus& corpus,
-                                      const exec::StreamOptions& stream, const Common& common,
-                                      base::ThreadPool& pool) const {
-    calib::StreamedOptions options{.process_output = process_output_, .stream = stream};
-    options.stream.batch_tokens =
-        calib::batch_that_fits(*opened.source, opened.config, corpus, options,
-                               memory_allowed(common), memory_limit(common));
-    return calib::calibrate_streamed(*opened.source, opened.config, corpus, options, pool);
   }
 
   void report(const Common& common, const tensor::Importance& importance,
@@ -179,6 +163,7 @@ class Calibrate : public Command {
   std::vector<std::string> files_, in_files_;
   int64_t ctx_ = 512, chunks_ = -1, tokens_ = -1;
   bool process_output_ = false, parse_special_ = false, no_mtp_ = false, show_statistics_ = false;
+  std::optional<calib::StreamCheckpoint> checkpoint_;  // of a streamed run with an output
 };
 
 }  // namespace

@@ -1,7 +1,6 @@
 #include "cli/quantize_receipt.h"
 
 #include <algorithm>
-#include <filesystem>
 
 #include "base/file.h"
 #include "base/hash.h"
@@ -15,22 +14,10 @@ namespace karat::cli {
 
 namespace {
 
-constexpr uint64_t kHeadBytes = uint64_t{1} << 20;
 constexpr size_t kStringMax = 127;  // llama-quantize's limit for what it writes itself
 
 base::Json strings(const std::vector<std::string>& values) {
   return base::Json(base::Json::Array(values.begin(), values.end()));
-}
-
-// A name, and what tells one state of the file from another without reading all of it.
-std::string state_of(const std::string& path) {
-  const base::File file(path);
-  std::vector<std::byte> head(std::min(file.size(), kHeadBytes));
-  file.read_at(0, head);
-  const auto changed = std::filesystem::last_write_time(path).time_since_epoch().count();
-  return base::strf("%llu bytes, changed %lld, begins %s",
-                    static_cast<unsigned long long>(file.size()), static_cast<long long>(changed),
-                    base::sha256_hex(head).c_str());
 }
 
 }  // namespace
@@ -122,7 +109,7 @@ exporting::Fingerprint quantize_fingerprint(const QuantizeRequest& request,
   for (const std::string& path : inputs) {  // two may have one name
     fingerprint.emplace_back(
         base::strf("input %zu %s", fingerprint.size(), base::file_name(path).c_str()),
-        path == request.imatrix ? base::sha256_of_file(path) : state_of(path));
+        path == request.imatrix ? base::sha256_of_file(path) : base::file_state(path));
   }
   return fingerprint;
 }

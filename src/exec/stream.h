@@ -53,6 +53,9 @@ class LayerStream {
   // [tokens, H]: what enters the next stage. After the last trunk stage the rows after the final
   // norm, ready for logits(); the MTP stage leaves them as they are.
   std::span<float> rows() { return {rows_.get(), tokens_.size() * static_cast<size_t>(width())}; }
+  std::span<const float> rows() const {
+    return {rows_.get(), tokens_.size() * static_cast<size_t>(width())};
+  }
 
   // Begins with the tokens' embeddings, or with rows() that the caller then fills with what entered
   // stage `stage` in an earlier run.

@@ -6,13 +6,10 @@
 
 #include "base/error.h"
 #include "base/hash.h"
-#include "base/json.h"
 #include "base/log.h"
 #include "base/text.h"
 
 namespace karat::exporting {
-
-using base::Json;
 
 namespace {
 
@@ -47,37 +44,13 @@ std::optional<uint64_t> journal_at(const base::File& file) {
   return sound ? std::optional(at) : std::nullopt;
 }
 
-Json as_json(const Fingerprint& fingerprint) {
-  Json json = Json::object();
-  for (const auto& [name, value] : fingerprint) json.set(name, value);
-  return json;
-}
-
-// The names whose values differ, as far as a line holds them; "" if `theirs` is no fingerprint.
-std::string differences(const std::string& theirs, const Json& ours) {
-  const std::optional<Json> parsed = base::try_parse_json(theirs);
-  if (!parsed || !parsed->is_object()) return "";
-  std::string names;
-  const auto note = [&](const std::string& name) {
-    names += (names.empty() ? "" : ", ") + base::printable(name, 60);
-  };
-  for (const auto& [name, value] : ours.as_object()) {
-    const Json* other = parsed->find(name);
-    if (other == nullptr || other->dump() != value.dump()) note(name);
-  }
-  for (const auto& [name, value] : parsed->as_object()) {
-    if (ours.find(name) == nullptr) note(name);
-  }
-  return names;
-}
-
 }  // namespace
 
 Checkpoint::Checkpoint(base::OutputFile& file, uint64_t data_bytes, const Fingerprint& fingerprint,
                        bool force)
     : file_(file),
       at_((data_bytes + kPlaceBytes - 1) / kPlaceBytes * kPlaceBytes),
-      text_(as_json(fingerprint).dump()) {
+      text_(base::fingerprint_text(fingerprint)) {
   if (take_up(force)) return;
   file_.truncate(0);
   file_.write_at(at_ + 2 * kPlaceBytes, std::as_bytes(std::span(text_.data(), text_.size())));
@@ -98,7 +71,7 @@ bool Checkpoint::take_up(bool force) {
   const uint64_t text_at = *at + 2 * kPlaceBytes;
   const std::string theirs = read(old, text_at, old.size() - kFooterBytes - text_at);
   if (theirs != text_) {
-    const std::string names = differences(theirs, base::parse_json(text_));
+    const std::string names = base::fingerprint_differences(theirs, text_);
     if (!names.empty() && !force) {
       throw base::fail(base::ErrorKind::exists,
                        "%s: was begun with other values of: %s; remove it, or --force begins anew",

@@ -4,16 +4,13 @@
 
 #include <cstdint>
 #include <string>
-#include <utility>
-#include <vector>
 
 #include "base/file.h"
+#include "base/fingerprint.h"
 
 namespace karat::exporting {
 
-// What determines an output's bytes: names and values, each one line. Two runs with equal
-// fingerprints write equal bytes.
-using Fingerprint = std::vector<std::pair<std::string, std::string>>;
+using base::Fingerprint;
 
 // The journal of one run. It stands in `file` from `data_bytes` on, rounded up to 4096; whoever
 // commits the file cuts it off. Not thread-safe.

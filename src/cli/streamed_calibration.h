@@ -1,0 +1,31 @@
+// How calibrate runs a model block by block: whether, with what batch, and from which checkpoint.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "base/fingerprint.h"
+#include "calib/streamed.h"
+#include "cli/command.h"
+#include "model/open.h"
+
+namespace karat::cli {
+
+// `stream`: "auto", "on" or "off"; auto: if weights and a pass do not fit into the memory allowed.
+bool is_streamed(const std::string& stream, const model::OpenedModel& opened, bool with_mtp,
+                 const Common& common);
+
+// What determines the statistics: version and build, the tokens and how they are cut, `options`,
+// and of every file of the model what base::file_state says.
+base::Fingerprint calibrate_fingerprint(const model::OpenedModel& opened,
+                                        const calib::Corpus& corpus,
+                                        const calib::StreamedOptions& options);
+
+// Runs it with the largest batch that fits; with a checkpoint (options.checkpoint) goes on where
+// the same command stopped. Whoever writes the output removes the checkpoint then. Errors of bad
+// input remove it, too.
+tensor::Importance run_streamed(const model::OpenedModel& opened, const calib::Corpus& corpus,
+                                calib::StreamedOptions options, const Common& common,
+                                base::ThreadPool& pool);
+
+}  // namespace karat::cli
