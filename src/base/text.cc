@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdio>
+#include <utility>
 
 namespace karat::base {
 
@@ -144,16 +145,19 @@ std::optional<uint64_t> parse_bytes(std::string_view text) {
 
 std::optional<std::string> did_you_mean(std::string_view word,
                                         const std::vector<std::string>& candidates) {
+  // Insertions, deletions, substitutions and swaps of neighbours (Damerau 1964, each letter in one
+  // edit).
   const auto distance = [](std::string_view a, std::string_view b) {
-    std::vector<size_t> row(b.size() + 1);
+    std::vector<size_t> before, last, row(b.size() + 1);
     for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
     for (size_t i = 1; i <= a.size(); ++i) {
-      size_t diagonal = row[0];
+      before = std::exchange(last, row);
       row[0] = i;
       for (size_t j = 1; j <= b.size(); ++j) {
-        const size_t substitute = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-        diagonal = row[j];
-        row[j] = std::min({row[j] + 1, row[j - 1] + 1, substitute});
+        const size_t substitute = last[j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1);
+        row[j] = std::min({last[j] + 1, row[j - 1] + 1, substitute});
+        const bool swapped = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
+        if (swapped) row[j] = std::min(row[j], before[j - 2] + 1);
       }
     }
     return row[b.size()];

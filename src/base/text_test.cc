@@ -97,6 +97,8 @@ TEST(Text, DidYouMean) {
   EXPECT_EQ(did_you_mean("quantise", verbs), "quantize");
   EXPECT_EQ(did_you_mean("covnert", verbs), "convert");
   EXPECT_EQ(did_you_mean("cha", verbs), "chat");
+  EXPECT_EQ(did_you_mean("mrege", {"merge", "verify"}), "merge");
+  EXPECT_EQ(did_you_mean("ab", {"ba"}), "ba");
   EXPECT_EQ(did_you_mean("q4km", {"Q4_0", "Q4_K_M", "Q4_K_S"}), "Q4_K_M");
   EXPECT_EQ(did_you_mean("--ctxsize", {"--ctx-size", "--chunks"}), "--ctx-size");
   EXPECT_EQ(did_you_mean("", verbs), std::nullopt);

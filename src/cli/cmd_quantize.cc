@@ -212,7 +212,12 @@ class Quantize : public Command {
   }
 
   format::Metadata metadata(const Work& work, const receipt::Receipt& receipt) const {
-    return quantize_metadata(request_, work.opened, work.plan, work.statistics(), receipt);
+    format::Metadata metadata =
+        quantize_metadata(request_, work.opened, work.plan, work.statistics(), receipt);
+    if (!request_.overrides.empty()) {
+      model::check_gguf(metadata, *work.opened.source, work.opened.path + " with --override-kv");
+    }
+    return metadata;
   }
 
   static uint64_t buffers(const Work& work, const Common& common) {

@@ -154,6 +154,13 @@ void check_shapes(const tensor::TensorSource& source, const Config& config,
                  rule.shape.str().c_str());
     }
   };
+  for (const TensorInfo& info : source.tensors()) {
+    if (layer_of(info.name) < config.blocks()) continue;
+    throw fail(ErrorKind::bad_input,
+               "%s: tensor '%s' lies beyond the %lld blocks that the metadata announces",
+               printable(path).c_str(), printable(info.name).c_str(),
+               static_cast<long long>(config.blocks()));
+  }
   check("", {token_embd_rule(config), output_norm_rule(config), output_rule(config)});
   for (int64_t layer = 0; layer < config.blocks(); ++layer) {
     const bool mtp = layer >= config.layers();
@@ -199,6 +206,20 @@ std::optional<text::TokenizerSpec> gguf_tokenizer(const format::Metadata& metada
   return text::spec_from_gguf(std::move(in));
 }
 
+}  // namespace
+
+Config check_gguf(const format::Metadata& metadata, const tensor::TensorSource& source,
+                  const std::string& where) {
+  Config config = config_from_gguf(metadata, where);
+  const TensorInfo* embedding = source.find(kTokenEmbd);
+  if (config.vocab == 0 && embedding != nullptr) config.vocab = embedding->shape.rows();
+  config.tied_embeddings = source.find(kOutput) == nullptr;
+  check_shapes(source, config, where);
+  return config;
+}
+
+namespace {
+
 OpenedModel open_gguf(const std::string& path) {
   auto source = std::make_unique<format::GgufSource>(path);
   OpenedModel model;
@@ -206,13 +227,7 @@ OpenedModel open_gguf(const std::string& path) {
   model.is_gguf = true;
   model.files = source->files();
   model.metadata = source->metadata();
-  model.config = config_from_gguf(*model.metadata, path);
-  const TensorInfo* embedding = source->find(kTokenEmbd);
-  if (model.config.vocab == 0 && embedding != nullptr) {
-    model.config.vocab = embedding->shape.rows();
-  }
-  model.config.tied_embeddings = source->find(kOutput) == nullptr;
-  check_shapes(*source, model.config, path);
+  model.config = check_gguf(*model.metadata, *source, path);
   model.tokenizer = gguf_tokenizer(*model.metadata, path);
   model.chat_template = model.metadata->get_string("tokenizer.chat_template", "");
   model.source = std::move(source);

@@ -33,6 +33,11 @@ struct OpenedModel {
 // say how an HF folder is presented.
 OpenedModel open_model(const std::string& path, const HfOptions& options = {});
 
+// Configuration of a GGUF file with this metadata and these tensors. Error{bad_input} if they
+// contradict each other; `where` is the file that messages name.
+Config check_gguf(const format::Metadata& metadata, const tensor::TensorSource& source,
+                  const std::string& where);
+
 // An HF folder before its tensors get canonical names: for make_hf_source and make_vision_source.
 struct HfCheckpoint {
   Config config;  // as config.json says, whatever tensors there are

@@ -150,6 +150,22 @@ TEST(OpenModel, NamesTheTensorThatContradictsTheMetadata) {
   }
 }
 
+TEST(CheckGguf, NamesABlockThatTheMetadataDoesNotAnnounce) {
+  const OpenedModel opened = open_model(kTinyGguf);
+  format::Metadata fewer = *opened.metadata;
+  EXPECT_NO_THROW(check_gguf(fewer, *opened.source, "x"));
+  fewer.set("qwen35moe.block_count", uint32_t{2});
+  try {
+    check_gguf(fewer, *opened.source, "x");
+    ADD_FAILURE();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::bad_input);
+    const std::string message = error.what();
+    EXPECT_NE(message.find("blk."), std::string::npos) << message;
+    EXPECT_NE(message.find("announces"), std::string::npos) << message;
+  }
+}
+
 TEST(CheckConfig, NamesTheRelationThatFails) {
   Config config = open_model(kTinyGguf).config;
   EXPECT_NO_THROW(check_config(config, kHfKeys, "x"));
