@@ -99,4 +99,64 @@ inline double peak_gflops(std::string_view table) {
   return 2e-9 * static_cast<double>(kPeakSteps * kChains * lanes) / seconds;
 }
 
+ISA_BEGIN("avx2")
+// Bytes to pairs, pairs to dwords, and the addition: what a product of bytes takes without VNNI.
+inline int byte_peak_avx2() {
+  __m256i chain[kChains];
+  ISA_UNROLL
+  for (int j = 0; j < kChains; ++j) chain[j] = _mm256_set1_epi32(j);
+  const __m256i a = _mm256_set1_epi8(3);
+  const __m256i ones = _mm256_set1_epi16(1);
+  for (int64_t i = 0; i < kPeakSteps; ++i) {
+    ISA_UNROLL
+    for (int j = 0; j < kChains; ++j) {
+      const __m256i pairs = _mm256_maddubs_epi16(a, chain[j]);
+      chain[j] = _mm256_add_epi32(chain[j], _mm256_madd_epi16(pairs, ones));
+    }
+  }
+  __m256i total = chain[0];
+  ISA_UNROLL
+  for (int j = 1; j < kChains; ++j) total = _mm256_add_epi32(total, chain[j]);
+  return _mm256_extract_epi32(total, 0);
+}
+ISA_END
+
+ISA_BEGIN("avx512f,avx512vnni")
+inline int byte_peak_avx512() {
+  __m512i chain[kChains];
+  ISA_UNROLL
+  for (int j = 0; j < kChains; ++j) chain[j] = _mm512_set1_epi32(j);
+  const __m512i a = _mm512_set1_epi32(0x03030303);
+  for (int64_t i = 0; i < kPeakSteps; ++i) {
+    ISA_UNROLL
+    for (int j = 0; j < kChains; ++j) chain[j] = _mm512_dpbusd_epi32(chain[j], a, a);
+  }
+  __m512i total = chain[0];
+  ISA_UNROLL
+  for (int j = 1; j < kChains; ++j) total = _mm512_add_epi32(total, chain[j]);
+  return _mm512_reduce_add_epi32(total);
+}
+ISA_END
+
+inline int byte_peak_scalar() {
+  int chain[kChains] = {};
+  for (int64_t i = 0; i < kPeakSteps; ++i) {
+    ISA_UNROLL
+    for (int& c : chain) c = c * 3 + 1;
+  }
+  return chain[0] + chain[kChains - 1];
+}
+
+// 10^9 integer operations per second of independent sums of byte products on one core.
+inline double peak_byte_gops(std::string_view table) {
+  volatile int sink = 0;
+  const int64_t bytes = table == "avx512" ? 64 : table == "avx2" ? 32 : 1;
+  const double seconds = median_seconds(9, [&] {
+    sink = table == "avx512" ? byte_peak_avx512()
+           : table == "avx2" ? byte_peak_avx2()
+                             : byte_peak_scalar();
+  });
+  return 2e-9 * static_cast<double>(kPeakSteps * kChains * bytes) / seconds;
+}
+
 }  // namespace karat::bench

@@ -10,6 +10,9 @@
 #include "kernels/panel.inl.h"
 #include "kernels/delta.inl.h"
 #include "kernels/decode.inl.h"
+#include "kernels/quantize.inl.h"
+#include "kernels/unpack.inl.h"
+#include "kernels/gemm_i8.inl.h"
 // clang-format on
 
 constexpr KernelTable make_table(const char* name) {
@@ -20,6 +23,10 @@ constexpr KernelTable make_table(const char* name) {
       .gemm_f16 = gemm<F16Product>,
       .gemm_bf16_pairs = gemm_pairs<SplitProduct>,
       .decode = decode,
+      .tile_max = Lanes::kTileRows,
+      .quantize_row = quantize_row,
+      .tile_rows = tile_rows,
+      .gemm_i8 = gemm_i8,
       .round_bf16 = round_bf16,
       .to_bf16 = to_bf16,
       .rms_norm = rms_norm,

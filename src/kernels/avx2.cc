@@ -2,6 +2,7 @@
 #include <immintrin.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 #include <cstdint>
@@ -11,6 +12,8 @@
 
 #include "base/half.h"
 #include "codec/blocks.h"
+#include "codec/codebook.h"
+#include "kernels/packed.h"
 #include "kernels/table.h"
 #include "kernels/tables.h"
 #include "simd/isa.h"
@@ -21,6 +24,8 @@ namespace {
 #include "simd/vec_avx2.h"
 
 #include "kernels/tile_avx2.inl.h"
+
+#include "kernels/dot_avx2.inl.h"
 
 #include "kernels/all.inl.h"
 }  // namespace

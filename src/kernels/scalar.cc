@@ -2,6 +2,7 @@
 #include <immintrin.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 #include <cstdint>
@@ -11,6 +12,8 @@
 
 #include "base/half.h"
 #include "codec/blocks.h"
+#include "codec/codebook.h"
+#include "kernels/packed.h"
 #include "kernels/table.h"
 #include "kernels/tables.h"
 #include "simd/isa.h"
@@ -20,6 +23,8 @@ namespace {
 #include "simd/vec_scalar.h"
 
 #include "kernels/tile_scalar.inl.h"
+
+#include "kernels/dot_scalar.inl.h"
 
 #include "kernels/all.inl.h"
 }  // namespace

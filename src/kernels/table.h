@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/packed.h"
 #include "tensor/dtype.h"
 
 namespace karat::kernels {
@@ -82,6 +83,16 @@ struct KernelTable {
   // The codec's decode of `n` elements (whole blocks), the same bits as codec/ defines.
   // Types without a fast version fall back to the codec's.
   void (*decode)(tensor::DType type, const std::byte* blocks, int64_t n, float* out) noexcept;
+
+  // Integer arithmetic (packed.h). Rows in the widest tile of this table's products.
+  int64_t tile_max;
+  // One row of n inputs, n a multiple of 32, to panels_of(n) blocks.
+  void (*quantize_row)(const float* x, int64_t n, QuantizedBlock* out) noexcept;
+  // `count` rows of `panels` blocks each to tiles: count * panels * sizeof(QuantizedBlock) bytes.
+  void (*tile_rows)(const QuantizedBlock* const* rows, int64_t count, int64_t panels,
+                    std::byte* out) noexcept;
+  void (*gemm_i8)(const IntegerProduct&) noexcept;
+
   // out = x rounded to bf16 (nearest even) and widened; out may be x.
   void (*round_bf16)(const float* x, int64_t n, float* out) noexcept;
   // x rounded to bf16 (nearest even).

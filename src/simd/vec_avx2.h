@@ -173,6 +173,31 @@ ISA_INLINE I16x shift_right(I16x a, int count) {
   return {_mm256_srl_epi32(a.lo, c), _mm256_srl_epi32(a.hi, c)};
 }
 
+ISA_INLINE I16x load_bytes(const void* p) {
+  const auto* halves = static_cast<const __m256i*>(p);
+  return {_mm256_loadu_si256(halves), _mm256_loadu_si256(halves + 1)};
+}
+ISA_INLINE void store_bytes(void* p, I16x a) {
+  auto* halves = static_cast<__m256i*>(p);
+  _mm256_storeu_si256(halves, a.lo);
+  _mm256_storeu_si256(halves + 1, a.hi);
+}
+ISA_INLINE I16x lookup_bytes(const uint8_t* table, I16x a) {
+  const __m256i levels =
+      _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(table)));
+  return {_mm256_shuffle_epi8(levels, a.lo), _mm256_shuffle_epi8(levels, a.hi)};
+}
+ISA_INLINE void store_i8(int8_t* p, I16x a) {
+  // The low byte of each dword to the front of its half, then the four fours side by side.
+  const __m256i low = _mm256_broadcastsi128_si256(
+      _mm_setr_epi8(0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1));
+  const __m256i eights = _mm256_unpacklo_epi32(_mm256_shuffle_epi8(a.lo, low),
+                                               _mm256_shuffle_epi8(a.hi, low));  // 0 8 . . | 4 12
+  const __m128i sixteen =
+      _mm_unpacklo_epi32(_mm256_castsi256_si128(eights), _mm256_extracti128_si256(eights, 1));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), sixteen);
+}
+
 ISA_INLINE I16x load_u8(const uint8_t* p) {
   const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
   return {_mm256_cvtepu8_epi32(bytes), _mm256_cvtepu8_epi32(_mm_srli_si128(bytes, 8))};
@@ -213,3 +238,9 @@ ISA_INLINE void sum4(F16x a, F16x b, F16x c, F16x d, float* out) {
 }
 ISA_INLINE float largest(F16x a) { return largest_of8(_mm256_max_ps(a.lo, a.hi)); }
 ISA_INLINE float first_lane(F16x a) { return _mm256_cvtss_f32(a.lo); }
+ISA_INLINE int32_t sum(I16x a) {
+  const __m256i by8 = _mm256_add_epi32(a.lo, a.hi);
+  const __m128i by4 = _mm_add_epi32(_mm256_castsi256_si128(by8), _mm256_extracti128_si256(by8, 1));
+  const __m128i by2 = _mm_add_epi32(by4, _mm_unpackhi_epi64(by4, by4));
+  return _mm_cvtsi128_si32(_mm_add_epi32(by2, _mm_shuffle_epi32(by2, 1)));
+}

@@ -97,6 +97,16 @@ ISA_INLINE I16x shift_right(I16x a, int count) {
   return {_mm512_srl_epi32(a.v, _mm_cvtsi32_si128(count))};
 }
 
+ISA_INLINE I16x load_bytes(const void* p) { return {_mm512_loadu_si512(p)}; }
+ISA_INLINE void store_bytes(void* p, I16x a) { _mm512_storeu_si512(p, a.v); }
+ISA_INLINE I16x lookup_bytes(const uint8_t* table, I16x a) {
+  const __m128i levels = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
+  return {_mm512_shuffle_epi8(_mm512_broadcast_i32x4(levels), a.v)};
+}
+ISA_INLINE void store_i8(int8_t* p, I16x a) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(a.v));
+}
+
 ISA_INLINE I16x load_u8(const uint8_t* p) {
   return {_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
 }
@@ -132,3 +142,4 @@ ISA_INLINE float largest(F16x a) {
   return largest_of8(_mm256_max_ps(_mm512_castps512_ps256(a.v), _mm512_extractf32x8_ps(a.v, 1)));
 }
 ISA_INLINE float first_lane(F16x a) { return _mm512_cvtss_f32(a.v); }
+ISA_INLINE int32_t sum(I16x a) { return _mm512_reduce_add_epi32(a.v); }

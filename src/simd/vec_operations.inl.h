@@ -48,7 +48,8 @@ int64_t run_operations(const float* a, const float* b, const float* c, const uin
        {bits(x), to_int(x), i, j, add(i, j), sub(i, j), bit_and(i, j), bit_or(i, j),
         shift_left(j, 5), shift_right(j, 5),
         lookup_u16(reinterpret_cast<const uint16_t*>(words), bit_and(i, splat_i(15))),
-        select(less(x, y), i, j), splat_i(words[0])}) {
+        select(less(x, y), i, j), splat_i(words[0]), load_bytes(words),
+        lookup_bytes(words + 3, bit_and(load_bytes(words), splat_i(0x0f0f0f0f)))}) {
     out = put(out, value);
   }
   for (const M16x value : {less(x, y), is_nan(x), first(n)}) {
@@ -70,5 +71,10 @@ int64_t run_operations(const float* a, const float* b, const float* c, const uin
   out += 16;
   float kept[16] = {};
   store_n(kept, n, x);
-  return put(out, load(kept)) - begin;
+  out = put(out, load(kept));
+  *out++ = static_cast<uint32_t>(sum(add(i, j)));
+  store_bytes(out, i);
+  out += 16;
+  store_i8(reinterpret_cast<int8_t*>(out), add(i, shift_left(j, 7)));
+  return out + 4 - begin;
 }

@@ -183,6 +183,25 @@ ISA_INLINE I16x shift_right(I16x a, int count) {
       [&](int l) { return static_cast<int32_t>(static_cast<uint32_t>(a.lane[l]) >> count); });
 }
 
+// 64 bytes as they are, four to a lane, lowest first.
+ISA_INLINE I16x load_bytes(const void* p) {
+  I16x r;
+  std::memcpy(r.lane, p, sizeof r.lane);
+  return r;
+}
+ISA_INLINE void store_bytes(void* p, I16x a) { std::memcpy(p, a.lane, sizeof a.lane); }
+// Every byte b of a becomes table[b]; each is below 16.
+ISA_INLINE I16x lookup_bytes(const uint8_t* table, I16x a) {
+  uint8_t bytes[64];
+  store_bytes(bytes, a);
+  for (uint8_t& b : bytes) b = table[b];
+  return load_bytes(bytes);
+}
+// The lowest byte of each lane.
+ISA_INLINE void store_i8(int8_t* p, I16x a) {
+  for (int l = 0; l < 16; ++l) p[l] = static_cast<int8_t>(a.lane[l]);
+}
+
 // Widening loads of 16 elements; the 16-bit ones from any address.
 ISA_INLINE I16x load_u8(const uint8_t* p) {
   return make_i([&](int l) { return static_cast<int32_t>(p[l]); });
@@ -232,3 +251,9 @@ ISA_INLINE float largest(F16x a) {
   return a.lane[0];
 }
 ISA_INLINE float first_lane(F16x a) { return a.lane[0]; }
+// Of lanes whose sum fits.
+ISA_INLINE int32_t sum(I16x a) {
+  int32_t total = 0;
+  for (const int32_t lane : a.lane) total += lane;
+  return total;
+}

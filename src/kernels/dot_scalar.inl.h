@@ -1,0 +1,33 @@
+// The integer product's vectors: the rows of a group that are multiplied together, and the rows of
+// inputs in a tile (and of those, how many at once). The other dot_*.inl.h give the same names; see
+// gemm_i8.inl.h for their use.
+struct Lanes {
+  static constexpr int kCount = 16;
+  static constexpr int kTileRows = 2;
+  template <class Kind>
+  static constexpr int kRowsAtOnce = 2;
+  using Int = I16x;
+  using Float = F16x;
+  ISA_INLINE static Float get(const float* p) { return load(p); }
+  ISA_INLINE static void put(float* p, Float a) { store(p, a); }
+  ISA_INLINE static Float broadcast(float x) { return splat(x); }
+  ISA_INLINE static Float from_int(Int a) { return to_float(a); }
+
+  // n[c], for Rows rows of a tile of Tile: the exact sums over kSub columns of the true codes times
+  // the row's, whose sum is -minus_sum[c].
+  template <class Kind, int Rows, int Tile>
+  ISA_INLINE static void dot(const uint8_t* codes, const int32_t* x, const int32_t* minus_sum,
+                             Int (&n)[Rows]) {
+    for (int c = 0; c < Rows; ++c) {
+      for (int l = 0; l < 16; ++l) {
+        int32_t total = minus_sum[c] * Kind::kZero;
+        for (int s = 0; s < Kind::kSub / 4; ++s) {
+          int8_t four[4];
+          std::memcpy(four, x + s * Tile + c, sizeof four);
+          for (int j = 0; j < 4; ++j) total += codes[64 * s + 4 * l + j] * four[j];
+        }
+        n[c].lane[l] = total;
+      }
+    }
+  }
+};
