@@ -49,7 +49,7 @@ class Chat : public Command {
       throw base::fail(base::ErrorKind::bad_input, "%s: has no chat template",
                        base::printable(model_).c_str());
     }
-    const auto model = load_resident(opened, false, common);
+    const auto model = load_resident(opened, false, common, model::Activations::q8);
     base::ThreadPool pool(common.thread_count());
     const int64_t model_max = opened.config.context_max;
     ChatTurns turns(
@@ -60,8 +60,8 @@ class Chat : public Command {
          .reasoning = reasoning_,
          .show_reasoning = !common.quiet},
         exec::Session(*model, pool,
-                      ctx_ > 0 ? std::min(ctx_, model_max) : std::min<int64_t>(4096, model_max), {},
-                      cache_.types()));
+                      ctx_ > 0 ? std::min(ctx_, model_max) : std::min<int64_t>(4096, model_max),
+                      {.activations = model::Activations::q8}, cache_.types()));
     if (!system_.empty()) turns.system(system_);
     if (has_prompt_) {
       one_reply(turns, prompt_, common);

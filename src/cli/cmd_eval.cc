@@ -38,9 +38,10 @@ class Eval : public Command {
     options.integer("-c,--ctx-size", "N", ctx_, "tokens per chunk (default 512)", 4);
     options.integer("--chunks", "N", chunks_, "score at most N chunks", 1);
     options.choice(
-        "--activations", {"f32", "bf16", "stock"}, activations_,
-        "rounding of the layers' inputs; stock: as llama.cpp's CPU backend (default f32)");
-    options.choice("--ref-activations", {"f32", "bf16", "stock"}, reference_activations_,
+        "--activations", {"f32", "bf16", "stock", "q8"}, activations_,
+        "rounding of the layers' inputs; stock: as llama.cpp's CPU backend; q8: as chat does, "
+        "with integer products (default f32)");
+    options.choice("--ref-activations", {"f32", "bf16", "stock", "q8"}, reference_activations_,
                    "the same for --ref (default f32)");
     options.number("--max-kld", "X", kld_max_, "kld: exit status 6 if the mean is above X");
   }
@@ -78,7 +79,7 @@ class Eval : public Command {
       base::check_output(base_, {.force = common.force, .inputs = inputs});
     }
     const eval::Chunks chunks = read_chunks(opened);
-    const auto model = load_resident(opened, false, common);
+    const auto model = load_resident(opened, false, common, activations_named(activations_));
     base::ThreadPool pool(common.thread_count());
     const eval::PerplexityResult result =
         eval::measure_perplexity(*model, chunks, score_options(activations_), base_,
@@ -116,8 +117,9 @@ class Eval : public Command {
         exec::ResidentModel::bytes_needed(*reference.source, reference.config, false);
     require_memory(common, bytes, "the two models' weights");
     const eval::Chunks chunks = read_chunks(reference);
-    const auto model = load_resident(opened, false, common);
-    const auto base = load_resident(reference, false, common);
+    const auto model = load_resident(opened, false, common, activations_named(activations_));
+    const auto base =
+        load_resident(reference, false, common, activations_named(reference_activations_));
     base::ThreadPool pool(common.thread_count());
     return eval::measure_divergence(*model, score_options(activations_), *base,
                                     score_options(reference_activations_), chunks,
@@ -129,7 +131,7 @@ class Eval : public Command {
       throw fail(ErrorKind::usage, "the logits file has its own text; leave -f out");
     const eval::LogitsReader base(base_);
     const model::OpenedModel opened = model::open_model(model_);
-    const auto model = load_resident(opened, false, common);
+    const auto model = load_resident(opened, false, common, activations_named(activations_));
     base::ThreadPool pool(common.thread_count());
     return eval::measure_divergence(*model, base, score_options(activations_), chunks_,
                                     static_cast<uint64_t>(common.seed), pool);

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "model/activations.h"
 
 namespace karat::cli {
 
@@ -17,15 +18,19 @@ text::Tokenizer make_tokenizer(const model::OpenedModel& opened) {
 }
 
 std::unique_ptr<exec::ResidentModel> load_resident(const model::OpenedModel& opened, bool with_mtp,
-                                                   const Common& common) {
+                                                   const Common& common,
+                                                   model::Activations activations) {
   require_memory(common, exec::ResidentModel::bytes_needed(*opened.source, opened.config, with_mtp),
                  base::printable(opened.path) + ": its weights");
-  return std::make_unique<exec::ResidentModel>(*opened.source, opened.config, with_mtp);
+  base::ThreadPool pool(common.thread_count());
+  return std::make_unique<exec::ResidentModel>(*opened.source, opened.config, with_mtp,
+                                               model::layout_for(activations), &pool);
 }
 
 model::Activations activations_named(const std::string& name) {
   if (name == "bf16") return model::Activations::bf16;
   if (name == "stock") return model::Activations::stock;
+  if (name == "q8") return model::Activations::q8;
   CHECK(name == "f32");
   return model::Activations::f32;
 }

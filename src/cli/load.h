@@ -14,9 +14,10 @@ namespace karat::cli {
 // Error{bad_input} if the model's files have no tokenizer.
 text::Tokenizer make_tokenizer(const model::OpenedModel& opened);
 
-// Reads all weights, after require_memory().
-std::unique_ptr<exec::ResidentModel> load_resident(const model::OpenedModel& opened, bool with_mtp,
-                                                   const Common& common);
+// Reads all weights, after require_memory(), for passes with these activations.
+std::unique_ptr<exec::ResidentModel> load_resident(
+    const model::OpenedModel& opened, bool with_mtp, const Common& common,
+    model::Activations activations = model::Activations::f32);
 
 // The value of --activations.
 model::Activations activations_named(const std::string& name);

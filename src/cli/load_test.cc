@@ -34,6 +34,7 @@ TEST(Load, Activations) {
   EXPECT_EQ(activations_named("f32"), model::Activations::f32);
   EXPECT_EQ(activations_named("bf16"), model::Activations::bf16);
   EXPECT_EQ(activations_named("stock"), model::Activations::stock);
+  EXPECT_EQ(activations_named("q8"), model::Activations::q8);
 }
 
 }  // namespace

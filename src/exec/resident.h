@@ -16,8 +16,10 @@ namespace karat::exec {
 class ResidentModel {
  public:
   // Reads every weight from `source` (not needed afterwards). Binds the MTP block if the config has
-  // one and `with_mtp`. Errors as the bind_* functions.
-  ResidentModel(const tensor::TensorSource& source, model::Config config, bool with_mtp);
+  // one and `with_mtp`. The layout decides which Activations the passes may use; packing is done by
+  // `pool`, if there is one. Errors as the bind_* functions.
+  ResidentModel(const tensor::TensorSource& source, model::Config config, bool with_mtp,
+                model::Layout layout = model::Layout::rows, base::ThreadPool* pool = nullptr);
 
   const model::Config& config() const { return config_; }
   // The file or folder that the weights come from, for messages.

@@ -120,8 +120,7 @@ EmbeddingRows::EmbeddingRows(const tensor::TensorSource& source, const model::Co
   std::sort(distinct.begin(), distinct.end());
   distinct.erase(std::unique(distinct.begin(), distinct.end()), distinct.end());
   const auto row_bytes = static_cast<size_t>(info.row_bytes());
-  bytes_.push_back(std::make_unique_for_overwrite<std::byte[]>(distinct.size() * row_bytes));
-  std::byte* rows = bytes_.back().get();
+  std::byte* rows = bytes_.allocate(distinct.size() * row_bytes);
   pool.for_each(static_cast<int64_t>(distinct.size()), [&](int64_t i, int) {
     const auto row = static_cast<size_t>(i);
     source.read_rows(info, distinct[row], 1, {rows + row * row_bytes, row_bytes});

@@ -42,11 +42,16 @@ void round_q8_k(const float* x, float* out) {
 }  // namespace
 
 Rounding rounding_for(Activations activations, tensor::DType weight) {
-  if (activations == Activations::f32 || weight == tensor::DType::f32) return Rounding::none;
+  if (activations == Activations::f32 || activations == Activations::q8) return Rounding::none;
+  if (weight == tensor::DType::f32) return Rounding::none;
   if (activations == Activations::bf16) return Rounding::bf16;
   if (weight == tensor::DType::bf16) return Rounding::bf16;
   if (weight == tensor::DType::f16) return Rounding::f16;
   return tensor::info(weight).block_elems == kQ8KBlock ? Rounding::q8_k : Rounding::q8_0;
+}
+
+Layout layout_for(Activations activations) {
+  return activations == Activations::q8 ? Layout::panels : Layout::rows;
 }
 
 Rounding rounding_for_cache(Activations activations) {

@@ -14,8 +14,10 @@ namespace karat::model {
 // ggml's x86 code does; its dot products use exactly these values.
 enum class Rounding { none, bf16, f16, q8_0, q8_k };
 
-// How inputs of a product with a weight of this type are rounded.
+// How inputs of a float product with a weight of this type are rounded.
 Rounding rounding_for(Activations activations, tensor::DType weight);
+// How weights have to lie for these activations.
+Layout layout_for(Activations activations);
 // How queries, keys and values are rounded before attention.
 Rounding rounding_for_cache(Activations activations);
 

@@ -25,7 +25,10 @@ namespace karat::model {
 //   for
 //          F16, Q8_0 blocks for types of 32-element blocks, Q8_K blocks for types of 256-element
 //          blocks, nothing for F32; attention in F32, as with an F32 cache there
-enum class Activations { f32, bf16, stock };
+//   q8:    the engine's own: int8 blocks of 32 and exact integer products (kernels/packed.h) for
+//          types with an integer form, else as f32. Needs weights bound with Layout::panels, which
+//          no other arithmetic takes
+enum class Activations { f32, bf16, stock, q8 };
 
 enum class DeltaRule { recurrent, chunked };
 

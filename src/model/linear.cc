@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "model/activations.h"
+#include "model/quantized.h"
 #include "model/scratch.h"
 
 namespace karat::model {
@@ -21,6 +22,8 @@ struct Tile {
 
 constexpr int64_t kPanelFloats = 1 << 16;  // a decoded panel of weights: 256 KiB, half of an L2
 constexpr int64_t kRowsPerTile = 256;      // enough to pay for decoding the panel
+// Of an integer product: a multiple of every table's tile_max.
+constexpr int64_t kQuantizedRowsPerTile = 192;
 
 // Multiply-adds of all jobs.
 int64_t work_of(std::span<const LinearJob> jobs) {
@@ -35,14 +38,17 @@ std::vector<Tile> make_tiles(std::span<const LinearJob> jobs, int threads) {
   std::vector<Tile> tiles;
   for (const LinearJob& job : jobs) {
     if (job.rows == 0) continue;
+    const bool packed = job.w->layout == Layout::panels;
+    const int64_t rows_per_tile = packed ? kQuantizedRowsPerTile : kRowsPerTile;
     const int64_t cols = std::max<int64_t>(job.w->cols, 1);
-    const int64_t fit = std::clamp<int64_t>(kPanelFloats / cols, 16, 256);
-    const int64_t wanted = share / (std::min(job.rows, kRowsPerTile) * cols);
+    const int64_t fit =
+        packed ? job.w->rows + 15 : std::clamp<int64_t>(kPanelFloats / cols, 16, 256);
+    const int64_t wanted = share / (std::min(job.rows, rows_per_tile) * cols);
     const int64_t features = std::clamp<int64_t>((wanted + 15) / 16 * 16, 16, fit);
     for (int64_t first = 0; first < job.w->rows; first += features) {
       const int64_t last = std::min(first + features, job.w->rows);
-      for (int64_t row = 0; row < job.rows; row += kRowsPerTile) {
-        tiles.push_back({&job, first, last, row, std::min(row + kRowsPerTile, job.rows)});
+      for (int64_t row = 0; row < job.rows; row += rows_per_tile) {
+        tiles.push_back({&job, first, last, row, std::min(row + rows_per_tile, job.rows)});
       }
     }
   }
@@ -58,9 +64,22 @@ kernels::GemmArgs<Weight> gemm_args(const Tile& tile, const Weight* w) {
   return {x, job.ldx, tile.row_last - tile.row_first, w, k, tile.last - tile.first, k, y, job.ldy};
 }
 
+// tile.first is the first of a group, and tile.row_first of a tile of quantized rows.
+void run_packed_tile(const kernels::KernelTable& kernels, const Tile& tile) {
+  const LinearJob& job = *tile.job;
+  const Linear& w = *job.w;
+  const int64_t row_bytes =
+      kernels::panels_of(w.cols) * static_cast<int64_t>(sizeof(kernels::QuantizedBlock));
+  kernels.gemm_i8({w.dtype, w.expert(job.expert) + tile.first * w.row_bytes(),
+                   tile.last - tile.first, w.cols, job.tiles + tile.row_first * row_bytes,
+                   tile.row_last - tile.row_first, job.y + tile.row_first * job.ldy + tile.first,
+                   job.ldy});
+}
+
 void run_tile(const kernels::KernelTable& kernels, const Tile& tile) {
   constexpr int64_t kRowsForDecoding = 16;  // below, 16-bit weights are widened on the way
   const Linear& w = *tile.job->w;
+  if (w.layout == Layout::panels) return run_packed_tile(kernels, tile);
   const std::byte* panel = w.expert(tile.job->expert) + tile.first * w.row_bytes();
   const bool few = tile.row_last - tile.row_first < kRowsForDecoding;
   if (w.dtype == DType::f32) {
@@ -111,14 +130,40 @@ std::vector<Rows> round_inputs(const ForwardContext& context, std::vector<Linear
   return copies;
 }
 
+// Gives the jobs of packed weights their quantized inputs, made once per distinct input.
+std::vector<Tiles> quantize_inputs(const ForwardContext& context, std::vector<LinearJob>& jobs) {
+  std::vector<Tiles> tiles;
+  std::vector<QuantizeJob> distinct;
+  for (LinearJob& job : jobs) {
+    if (job.w->layout != Layout::panels || job.tiles != nullptr || job.rows == 0) continue;
+    const int64_t cols = job.w->cols;
+    const auto same = [&](const QuantizeJob& q) {
+      return q.x == job.x && q.rows == job.rows && q.cols == cols;
+    };
+    auto found = std::find_if(distinct.rbegin(), distinct.rend(), same);
+    if (found == distinct.rend()) {
+      tiles.emplace_back(job.rows, cols);
+      distinct.push_back({job.x, job.ldx, job.rows, cols, tiles.back().data()});
+      found = distinct.rbegin();
+    }
+    job.tiles = found->out;
+  }
+  quantize_rows(context, distinct);
+  return tiles;
+}
+
 }  // namespace
 
 void apply_linears(const ForwardContext& context, std::span<const LinearJob> jobs) {
+  const bool integers = context.options.activations == Activations::q8;
   for (const LinearJob& job : jobs) {
     CHECK(job.w->data != nullptr && job.expert >= 0 && job.expert < job.w->experts);
+    const bool packed = job.w->layout == Layout::panels;
+    CHECK(packed == (integers && kernels::has_integer_form(job.w->dtype)));
   }
   std::vector<LinearJob> rounded(jobs.begin(), jobs.end());
   const std::vector<Rows> copies = round_inputs(context, rounded);
+  const std::vector<Tiles> quantized = quantize_inputs(context, rounded);
   const std::vector<Tile> tiles = make_tiles(rounded, context.pool.size());
   const auto count = static_cast<int64_t>(tiles.size());
   constexpr int64_t kProductsPerOperation =

@@ -18,6 +18,8 @@ struct LinearJob {
   int64_t rows;
   float* y;
   int64_t ldy;
+  // Of packed weights only: x quantized by the caller (quantized.h), or null.
+  const std::byte* tiles = nullptr;
 };
 
 // Runs all jobs in one parallel loop, with the context's activation rounding. Each element of y is

@@ -10,6 +10,7 @@
 #include "base/rng.h"
 #include "codec/codec.h"
 #include "kernels/dispatch.h"
+#include "kernels/packed.h"
 #include "model/activations.h"
 
 namespace karat::model {
@@ -120,12 +121,103 @@ TEST_P(Products, RoundTheirInputs) {
   }
 }
 
+// The same matrices, packed.
+Linear packed(const Stored& w, std::vector<std::byte>& bytes) {
+  Linear out = w.linear;
+  out.layout = Layout::panels;
+  bytes.resize(static_cast<size_t>(out.experts * out.expert_bytes()));
+  for (int64_t e = 0; e < out.experts; ++e) {
+    kernels::pack_rows(out.dtype, w.linear.expert(e), out.rows, out.cols,
+                       bytes.data() + e * out.expert_bytes());
+  }
+  out.data = bytes.data();
+  return out;
+}
+
+class QuantizedProducts : public testing::TestWithParam<DType> {};
+
+// Beside a float product with the decoded matrix the error is that of rounding x to 127 steps.
+TEST_P(QuantizedProducts, AreNearTheDecodedMatrix) {
+  base::ThreadPool pool(2);
+  const int64_t rows = 30, cols = 512, features = 70;
+  const Stored w(GetParam(), features, cols, 3);
+  std::vector<std::byte> bytes;
+  const Linear linear = packed(w, bytes);
+  const std::vector<float> x = random_values(rows * cols, 6);
+  ForwardContext context{kConfig, pool, kernels::table()};
+  context.options.activations = Activations::q8;
+  std::vector<float> y(static_cast<size_t>(rows * features));
+  apply_linear(context, linear, 2, x.data(), cols, rows, y.data(), features);
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t j = 0; j < features; ++j) {
+      double sum = 0, bound = 0;
+      for (int64_t k = 0; k < cols; ++k) {
+        const auto value =
+            static_cast<double>(w.decoded[static_cast<size_t>((2 * features + j) * cols + k)]);
+        sum += static_cast<double>(x[static_cast<size_t>(r * cols + k)]) * value;
+        bound += std::fabs(value) * 0.5 / 127 / 2;  // |x| <= 1/2, half a step
+      }
+      ASSERT_NEAR(y[static_cast<size_t>(r * features + j)], sum, bound * 1.01) << r << " " << j;
+    }
+  }
+}
+
+TEST_P(QuantizedProducts, AreTheSameBitsForThreadsAndRowSubsets) {
+  const int64_t rows = 390, cols = 256, features = 75;
+  const Stored w(GetParam(), features, cols);
+  std::vector<std::byte> bytes;
+  const Linear linear = packed(w, bytes);
+  const std::vector<float> x = random_values(rows * cols, 7);
+  const auto run = [&](const kernels::KernelTable& table, int threads, int64_t first,
+                       int64_t count) {
+    base::ThreadPool pool(threads);
+    ForwardContext context{kConfig, pool, table};
+    context.options.activations = Activations::q8;
+    std::vector<float> y(static_cast<size_t>(count * features));
+    apply_linear(context, linear, 0, x.data() + first * cols, cols, count, y.data(), features);
+    return y;
+  };
+  const std::vector<float> all = run(kernels::table_named("scalar"), 1, 0, rows);
+  for (const kernels::KernelTable* table : kernels::supported_tables()) {
+    for (const int threads : {1, 2, 7}) EXPECT_EQ(run(*table, threads, 0, rows), all);
+    for (const int64_t count : {1, 5, 16, 200}) {
+      const std::vector<float> some = run(*table, 3, 100, count);
+      EXPECT_TRUE(std::equal(some.begin(), some.end(), all.begin() + 100 * features)) << count;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Types, QuantizedProducts,
+                         testing::Values(DType::q8_0, DType::q4_k, DType::q6_k, DType::iq4_xs),
+                         [](const auto& type) {
+                           return std::string(tensor::info(type.param).name);
+                         });
+
 INSTANTIATE_TEST_SUITE_P(Types, Products,
                          testing::Values(DType::f32, DType::bf16, DType::f16, DType::q8_0,
                                          DType::q4_k, DType::q5_k, DType::q6_k),
                          [](const auto& type) {
                            return std::string(tensor::info(type.param).name);
                          });
+
+TEST(LinearJobs, LayoutsBelongToTheirArithmetic) {
+  const Stored w(DType::q8_0, 20, 64);
+  std::vector<std::byte> bytes;
+  const Linear linear = packed(w, bytes);
+  const std::vector<float> x = random_values(64, 9);
+  std::vector<float> y(20);
+  base::ThreadPool pool(1);
+  ForwardContext context{kConfig, pool, kernels::table()};
+  EXPECT_THROW(apply_linear(context, linear, 0, x.data(), 64, 1, y.data(), 20), base::Error);
+  context.options.activations = Activations::q8;
+  EXPECT_THROW(apply_linear(context, w.linear, 0, x.data(), 64, 1, y.data(), 20), base::Error);
+  const Stored floats(DType::bf16, 20, 64);
+  apply_linear(context, floats.linear, 0, x.data(), 64, 1, y.data(), 20);
+  std::vector<float> expected(20);
+  context.options.activations = Activations::f32;
+  apply_linear(context, floats.linear, 0, x.data(), 64, 1, expected.data(), 20);
+  EXPECT_EQ(y, expected);  // a type without an integer form keeps its inputs
+}
 
 TEST(LinearJobs, SeveralAtOnceEqualOneByOne) {
   const Stored a(DType::q8_0, 40, 64), b(DType::f32, 33, 64), c(DType::bf16, 17, 96, 3);

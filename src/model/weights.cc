@@ -23,7 +23,8 @@ class Binder {
   bool has(std::string_view rest) const { return source_.find(name(rest)) != nullptr; }
 
   // A matrix [rows, cols], or a stack of `experts` of them.
-  Linear linear(std::string_view rest, int64_t rows, int64_t cols, int64_t experts = 1) {
+  Linear linear_in(Layout layout, std::string_view rest, int64_t rows, int64_t cols,
+                   int64_t experts = 1) {
     const TensorInfo& info = source_.at(name(rest));
     const bool vector = rows == 1 && info.shape.rank() == 1;  // [cols] may stand for [1, cols]
     if (!vector && info.shape.rank() != (experts == 1 ? 2 : 3)) refuse(info, rows, cols, experts);
@@ -33,8 +34,15 @@ class Binder {
     }
     require_codec(info);
     Linear out{info.name, info.dtype, nullptr, rows, cols, experts};
-    out.data = load(info);
+    out.layout = layout;
+    out.data = layout == Layout::rows ? load(info) : load_packed(info, out);
     return out;
+  }
+
+  // As the owner of the bytes wants matrices of this type.
+  Linear linear(std::string_view rest, int64_t rows, int64_t cols, int64_t experts = 1) {
+    const TensorInfo& info = source_.at(name(rest));
+    return linear_in(bytes_.layout_for(info.dtype), rest, rows, cols, experts);
   }
 
   // A vector of `elements` floats, or with `cols` a table of rows of that many.
@@ -60,9 +68,34 @@ class Binder {
 
   const std::byte* load(const TensorInfo& info) {
     const auto size = static_cast<size_t>(info.bytes());
-    bytes_.push_back(std::make_unique_for_overwrite<std::byte[]>(size));
-    source_.read(info, {bytes_.back().get(), size});
-    return bytes_.back().get();
+    std::byte* out = bytes_.allocate(size);
+    source_.read(info, {out, size});
+    return out;
+  }
+
+  // Reads and packs pieces of an expert's rows.
+  const std::byte* load_packed(const TensorInfo& info, const Linear& w) {
+    constexpr int64_t kPieceBytes = 1 << 20;
+    const int64_t group = kernels::kGroupRows;
+    const int64_t row_bytes = w.row_bytes();
+    const int64_t piece_rows = std::max<int64_t>(kPieceBytes / row_bytes / group, 1) * group;
+    const int64_t pieces = (w.rows + piece_rows - 1) / piece_rows;
+    std::byte* out = bytes_.allocate(static_cast<size_t>(w.experts * w.expert_bytes()));
+    const auto pack = [&](int64_t index, int) {
+      const int64_t expert = index / pieces;
+      const int64_t first = index % pieces * piece_rows;
+      const int64_t rows = std::min(piece_rows, w.rows - first);
+      std::vector<std::byte> stored(static_cast<size_t>(rows * row_bytes));
+      source_.read_rows(info, expert * w.rows + first, rows, stored);
+      kernels::pack_rows(w.dtype, stored.data(), rows, w.cols,
+                         out + expert * w.expert_bytes() + first * row_bytes);
+    };
+    if (bytes_.pool() != nullptr) {
+      bytes_.pool()->for_each(w.experts * pieces, pack);
+    } else {
+      for (int64_t i = 0; i < w.experts * pieces; ++i) pack(i, 0);
+    }
+    return out;
   }
 
   static const codec::Codec& require_codec(const TensorInfo& info) {
@@ -133,6 +166,10 @@ MoeWeights bind_moe(Binder& binder, const Config& c) {
 
 }  // namespace
 
+Layout WeightBytes::layout_for(tensor::DType type) const {
+  return kernels::has_integer_form(type) ? layout_ : Layout::rows;
+}
+
 BlockWeights bind_block(const tensor::TensorSource& source, const Config& config, int64_t layer,
                         WeightBytes& bytes) {
   Binder binder(source, layer, bytes);
@@ -154,9 +191,10 @@ HeadWeights bind_head(const tensor::TensorSource& source, const Config& config,
                       WeightBytes& bytes) {
   Binder binder(source, -1, bytes);
   HeadWeights w;
-  w.token_embd = binder.linear(kTokenEmbd, config.vocab, config.hidden);
+  w.token_embd = binder.linear_in(Layout::rows, kTokenEmbd, config.vocab, config.hidden);
   w.output_norm = bind_output_norm(source, config);
-  w.output = binder.has(kOutput) ? bind_output(source, config, bytes) : w.token_embd;
+  const bool shared = !binder.has(kOutput) && bytes.layout_for(w.token_embd.dtype) == Layout::rows;
+  w.output = shared ? w.token_embd : bind_output(source, config, bytes);
   return w;
 }
 

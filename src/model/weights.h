@@ -8,10 +8,17 @@
 #include <string>
 #include <vector>
 
+#include "base/arena.h"
+#include "base/threads.h"
+#include "kernels/packed.h"
 #include "model/config.h"
 #include "tensor/source.h"
 
 namespace karat::model {
+
+// How a matrix lies in memory. rows: as stored. panels: for the integer product (kernels/packed.h),
+// only for types with an integer form; its inputs are quantized (Activations::q8).
+enum class Layout { rows, panels };
 
 // A matrix [rows, cols] in its stored type, or a stack of `experts` such matrices.
 struct Linear {
@@ -19,8 +26,12 @@ struct Linear {
   tensor::DType dtype = tensor::DType::f32;
   const std::byte* data = nullptr;  // null: absent
   int64_t rows = 0, cols = 0, experts = 1;
-  int64_t row_bytes() const { return tensor::row_bytes(dtype, cols); }
-  const std::byte* expert(int64_t e) const { return data + e * rows * row_bytes(); }
+  Layout layout = Layout::rows;
+  int64_t row_bytes() const { return tensor::row_bytes(dtype, cols); }  // as stored
+  int64_t expert_bytes() const {
+    return layout == Layout::rows ? rows * row_bytes() : kernels::packed_bytes(dtype, rows, cols);
+  }
+  const std::byte* expert(int64_t e) const { return data + e * expert_bytes(); }
   explicit operator bool() const { return data != nullptr; }
 };
 
@@ -71,12 +82,28 @@ struct MtpWeights {
 
 struct HeadWeights {
   Linear token_embd;   // [vocab, H]
-  Linear output;       // [vocab, H]; the embedding's view if the source has no output matrix
+  Linear output;       // [vocab, H]; without an output matrix in the source the embedding's view,
+                       // or its packed copy: embeddings are looked up by rows
   Vector output_norm;  // [H], +1 folded
 };
 
-// Owns the bytes that the views of one binding point to.
-using WeightBytes = std::vector<std::unique_ptr<std::byte[]>>;
+// Owns the bytes that the views of one binding point to, and says how matrices are to lie there:
+// with Layout::panels those whose type has an integer form are packed while they are read, a few
+// rows at a time, by the pool's threads if there is one.
+class WeightBytes {
+ public:
+  explicit WeightBytes(Layout layout = Layout::rows, base::ThreadPool* pool = nullptr)
+      : layout_(layout), pool_(pool) {}
+
+  Layout layout_for(tensor::DType type) const;
+  base::ThreadPool* pool() const { return pool_; }
+  std::byte* allocate(size_t size) { return arena_.allocate(size); }
+
+ private:
+  Layout layout_;
+  base::ThreadPool* pool_;
+  base::Arena arena_;
+};
 
 // Reads and checks one block, the head or the MTP block from a source of canonical tensors. Errors:
 // {bad_input} naming the tensor if one is missing or its shape contradicts `config`.

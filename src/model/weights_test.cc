@@ -2,10 +2,15 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "base/error.h"
+#include "base/rng.h"
+#include "codec/codec.h"
+#include "kernels/packed.h"
 #include "support/edited_source.h"
 #include "support/golden.h"
 
@@ -104,6 +109,38 @@ TEST_F(Binding, MissingOutputAndHeadNormFallBack) {
   const HeadWeights tied = bind_head(source, config_, bytes_);
   EXPECT_EQ(tied.output.data, tied.token_embd.data);
   EXPECT_EQ(bind_mtp(source, config_, bytes_).head_norm, head.output_norm);
+}
+
+// Packed weights multiply as the stored ones packed at once; others and embeddings stay rows.
+TEST_F(Binding, PanelsHoldThePackedRows) {
+  test::EditedSource source(file_);
+  base::Rng rng(3);
+  const std::string name = "blk.3.ffn_gate_exps.weight";
+  std::vector<float> values(8 * 32 * 64);
+  for (float& value : values) value = static_cast<float>(rng.uniform() - 0.5);
+  const int64_t expert_stored = 32 * tensor::row_bytes(DType::q8_0, 64);
+  std::vector<std::byte> stored(static_cast<size_t>(8 * expert_stored));
+  codec::codec_for(DType::q8_0).encode_row(values, {}, stored);
+  source.set(name, DType::q8_0, {8, 32, 64}, stored);
+  base::ThreadPool pool(3);
+  WeightBytes alone(Layout::panels), together(Layout::panels, &pool);
+  for (WeightBytes* bytes : {&alone, &together}) {
+    const MoeWeights moe = bind_block(source, config_, 3, *bytes).moe;
+    EXPECT_EQ(moe.up.layout, Layout::rows);
+    ASSERT_EQ(moe.gate.layout, Layout::panels);
+    std::vector<std::byte> expected(static_cast<size_t>(moe.gate.expert_bytes()));
+    for (int64_t e = 0; e < 8; ++e) {
+      kernels::pack_rows(DType::q8_0, stored.data() + e * expert_stored, 32, 64, expected.data());
+      EXPECT_TRUE(std::equal(expected.begin(), expected.end(), moe.gate.expert(e))) << e;
+    }
+  }
+  test::EditedSource tied(file_);
+  tied.remove("output.weight");
+  std::vector<std::byte> table(static_cast<size_t>(512 * tensor::row_bytes(DType::q8_0, 64)));
+  tied.set("token_embd.weight", DType::q8_0, {512, 64}, table);
+  const HeadWeights head = bind_head(tied, config_, alone);
+  EXPECT_EQ(head.token_embd.layout, Layout::rows);
+  EXPECT_EQ(head.output.layout, Layout::panels);
 }
 
 }  // namespace

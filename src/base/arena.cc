@@ -1,0 +1,47 @@
+#include "base/arena.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cstdint>
+
+#include "base/error.h"
+
+namespace karat::base {
+namespace {
+
+constexpr size_t kHugePage = size_t{2} << 20;
+constexpr size_t kMappingMin = size_t{64} << 20;
+constexpr size_t kAlign = 64;
+
+size_t rounded_up(size_t size, size_t unit) { return (size + unit - 1) / unit * unit; }
+
+}  // namespace
+
+Arena::~Arena() {
+  for (const Mapping& mapping : mappings_) ::munmap(mapping.begin, mapping.size);
+}
+
+std::byte* Arena::allocate(size_t size) {
+  CHECK(size <= SIZE_MAX / 4);
+  const size_t needed = rounded_up(std::max<size_t>(size, 1), kAlign);
+  if (mappings_.empty() || mappings_.back().size - used_ < needed) {
+    // One page more than needed, so that a multiple of the page's size lies inside; what is before
+    // it is never touched and costs nothing.
+    const size_t mapped = std::max(rounded_up(needed, kHugePage), kMappingMin) + kHugePage;
+    void* at = ::mmap(nullptr, mapped, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (at == MAP_FAILED) {
+      throw fail(ErrorKind::memory, "the system has no %zu MiB left for weights", mapped >> 20);
+    }
+    ::madvise(at, mapped, MADV_HUGEPAGE);  // a wish: without it the same results, more slowly
+    mappings_.push_back({static_cast<std::byte*>(at), mapped});
+    const auto address = reinterpret_cast<uintptr_t>(at);
+    used_ = rounded_up(address, kHugePage) - address;
+  }
+  std::byte* out = mappings_.back().begin + used_;
+  used_ += needed;
+  return out;
+}
+
+}  // namespace karat::base
