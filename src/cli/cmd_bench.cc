@@ -111,7 +111,7 @@ class Bench : public Command {
     prepare_peer(common);
     BenchRun run = description(common);
     base::ThreadPool pool(common.thread_count());
-    model_here_ = load_resident(opened_, false, common);
+    model_here_ = load_resident(opened_, false, common, model::Activations::q8);
     for (const eval::SpeedTest& test : tests) {
       run.read_bandwidth =
           std::max(run.read_bandwidth, eval::read_bandwidth(pool, kReadBytes, kReadPasses));

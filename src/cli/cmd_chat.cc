@@ -61,7 +61,7 @@ class Chat : public Command {
          .show_reasoning = !common.quiet},
         exec::Session(*model, pool,
                       ctx_ > 0 ? std::min(ctx_, model_max) : std::min<int64_t>(4096, model_max),
-                      {.activations = model::Activations::q8}, cache_.types()));
+                      {.activations = model->activations()}, cache_.types()));
     if (!system_.empty()) turns.system(system_);
     if (has_prompt_) {
       one_reply(turns, prompt_, common);

@@ -87,7 +87,8 @@ void SpeedRunner::feed(exec::Session& session, int64_t tokens) {
 exec::Session SpeedRunner::at_depth(const SpeedTest& test) {
   const int64_t room = test.depth + test.tokens();
   if (test.depth == 0 || !deep_ || deep_->length() != test.depth || deep_->room() < test.tokens()) {
-    deep_.emplace(model_, pool_, room, model::ForwardOptions{}, settings_.cache);
+    deep_.emplace(model_, pool_, room, model::ForwardOptions{.activations = model_.activations()},
+                  settings_.cache);
     deep_->set_piece_tokens(settings_.piece_tokens);
     if (test.depth > 0) feed(*deep_, test.depth);
   }

@@ -12,7 +12,7 @@ namespace karat::exec {
 
 ResidentModel::ResidentModel(const tensor::TensorSource& source, model::Config config,
                              bool with_mtp, model::Layout layout, base::ThreadPool* pool)
-    : config_(std::move(config)), origin_(source.origin()), bytes_(layout, pool) {
+    : config_(std::move(config)), origin_(source.origin()), layout_(layout), bytes_(layout, pool) {
   head_ = model::bind_head(source, config_, bytes_);
   for (int64_t layer = 0; layer < config_.layers(); ++layer) {
     base::stop_if_interrupted();

@@ -22,6 +22,10 @@ class ResidentModel {
                 model::Layout layout = model::Layout::rows, base::ThreadPool* pool = nullptr);
 
   const model::Config& config() const { return config_; }
+  // The arithmetic of a run that asks for nothing else: q8 for panels, f32 for rows.
+  model::Activations activations() const {
+    return layout_ == model::Layout::panels ? model::Activations::q8 : model::Activations::f32;
+  }
   // The file or folder that the weights come from, for messages.
   const std::string& origin() const { return origin_; }
   // Error{bad_input} naming the model if a value that was computed with it, a hidden row or a
@@ -42,6 +46,7 @@ class ResidentModel {
  private:
   model::Config config_;
   std::string origin_;
+  model::Layout layout_;
   model::WeightBytes bytes_;
   model::HeadWeights head_;
   std::vector<model::BlockWeights> blocks_;

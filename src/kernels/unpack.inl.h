@@ -24,7 +24,7 @@ struct alignas(64) Panel {
 template <int kBits, int kTo>
 ISA_INLINE I16x plane_bits(const uint8_t* plane, int block, int s) {
   constexpr int kPerLine = 8 / kBits;
-  const I16x line = load_bytes(plane + 64 * (kBlockSteps / kPerLine * block + s / kPerLine));
+  const I16x line = bits(load_raw(plane + 64 * (kBlockSteps / kPerLine * block + s / kPerLine)));
   if constexpr (kBits == 8) {
     return line;
   } else {
@@ -167,8 +167,8 @@ struct PackedQ45K {
     const uint8_t* scales = p + 64 * (4 + kHigh) * kPanelBlocks;
     const F16x d = load_f16(scales);
     const F16x minus_dmin = load_f16(scales + 32);
-    const I16x lines[3] = {load_bytes(scales + 64), load_bytes(scales + 128),
-                           load_bytes(scales + 192)};
+    const I16x lines[3] = {bits(load_raw(scales + 64)), bits(load_raw(scales + 128)),
+                           bits(load_raw(scales + 192))};
     ISA_UNROLL
     for (int b = 0; b < kPanelBlocks; ++b) {
       store(panel.scale + 16 * b, times_field(d, lines, b));

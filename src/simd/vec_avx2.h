@@ -173,10 +173,6 @@ ISA_INLINE I16x shift_right(I16x a, int count) {
   return {_mm256_srl_epi32(a.lo, c), _mm256_srl_epi32(a.hi, c)};
 }
 
-ISA_INLINE I16x load_bytes(const void* p) {
-  const auto* halves = static_cast<const __m256i*>(p);
-  return {_mm256_loadu_si256(halves), _mm256_loadu_si256(halves + 1)};
-}
 ISA_INLINE void store_bytes(void* p, I16x a) {
   auto* halves = static_cast<__m256i*>(p);
   _mm256_storeu_si256(halves, a.lo);

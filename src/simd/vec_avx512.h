@@ -97,7 +97,6 @@ ISA_INLINE I16x shift_right(I16x a, int count) {
   return {_mm512_srl_epi32(a.v, _mm_cvtsi32_si128(count))};
 }
 
-ISA_INLINE I16x load_bytes(const void* p) { return {_mm512_loadu_si512(p)}; }
 ISA_INLINE void store_bytes(void* p, I16x a) { _mm512_storeu_si512(p, a.v); }
 ISA_INLINE I16x lookup_bytes(const uint8_t* table, I16x a) {
   const __m128i levels = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));

@@ -48,8 +48,8 @@ int64_t run_operations(const float* a, const float* b, const float* c, const uin
        {bits(x), to_int(x), i, j, add(i, j), sub(i, j), bit_and(i, j), bit_or(i, j),
         shift_left(j, 5), shift_right(j, 5),
         lookup_u16(reinterpret_cast<const uint16_t*>(words), bit_and(i, splat_i(15))),
-        select(less(x, y), i, j), splat_i(words[0]), load_bytes(words),
-        lookup_bytes(words + 3, bit_and(load_bytes(words), splat_i(0x0f0f0f0f)))}) {
+        select(less(x, y), i, j), splat_i(words[0]),
+        lookup_bytes(words + 3, bit_and(bits(load_raw(words)), splat_i(0x0f0f0f0f)))}) {
     out = put(out, value);
   }
   for (const M16x value : {less(x, y), is_nan(x), first(n)}) {

@@ -183,19 +183,16 @@ ISA_INLINE I16x shift_right(I16x a, int count) {
       [&](int l) { return static_cast<int32_t>(static_cast<uint32_t>(a.lane[l]) >> count); });
 }
 
-// 64 bytes as they are, four to a lane, lowest first.
-ISA_INLINE I16x load_bytes(const void* p) {
-  I16x r;
-  std::memcpy(r.lane, p, sizeof r.lane);
-  return r;
-}
+// 64 bytes as they are, four to a lane, the lowest first (load_raw reads them).
 ISA_INLINE void store_bytes(void* p, I16x a) { std::memcpy(p, a.lane, sizeof a.lane); }
 // Every byte b of a becomes table[b]; each is below 16.
 ISA_INLINE I16x lookup_bytes(const uint8_t* table, I16x a) {
   uint8_t bytes[64];
   store_bytes(bytes, a);
   for (uint8_t& b : bytes) b = table[b];
-  return load_bytes(bytes);
+  I16x r;
+  std::memcpy(r.lane, bytes, sizeof r.lane);
+  return r;
 }
 // The lowest byte of each lane.
 ISA_INLINE void store_i8(int8_t* p, I16x a) {
