@@ -44,7 +44,9 @@ void round_q8_k(const float* x, float* out) {
 Rounding rounding_for(Activations activations, tensor::DType weight) {
   if (activations == Activations::f32 || activations == Activations::q8) return Rounding::none;
   if (weight == tensor::DType::f32) return Rounding::none;
-  if (activations == Activations::bf16) return Rounding::bf16;
+  if (activations == Activations::bf16) {
+    return weight == tensor::DType::bf16 ? Rounding::pairs : Rounding::bf16;
+  }
   if (weight == tensor::DType::bf16) return Rounding::bf16;
   if (weight == tensor::DType::f16) return Rounding::f16;
   return tensor::info(weight).block_elems == kQ8KBlock ? Rounding::q8_k : Rounding::q8_0;
@@ -73,6 +75,9 @@ void round_row(Rounding rounding, const kernels::KernelTable& kernels, const flo
     case Rounding::q8_0:
       CHECK(n % kQ8Block == 0);
       for (int64_t i = 0; i < n; i += kQ8Block) round_q8_0(x + i, out + i);
+      break;
+    case Rounding::pairs:
+      kernels.to_bf16(x, n, reinterpret_cast<uint16_t*>(out));
       break;
     case Rounding::q8_k:
       CHECK(n % kQ8KBlock == 0);

@@ -11,8 +11,9 @@ namespace karat::model {
 
 // q8_0: blocks of 32, scale max|x| / 127 rounded to f16; q8_k: blocks of 256, scale x_max / -127 in
 // f32 where x_max is the element of largest magnitude with its sign. Both round to nearest even, as
-// ggml's x86 code does; its dot products use exactly these values.
-enum class Rounding { none, bf16, f16, q8_0, q8_k };
+// ggml's x86 code does; its dot products use exactly these values. pairs: bf16, to be multiplied by
+// KernelTable::gemm_bf16_pairs.
+enum class Rounding { none, bf16, f16, q8_0, q8_k, pairs };
 
 // How inputs of a float product with a weight of this type are rounded.
 Rounding rounding_for(Activations activations, tensor::DType weight);
@@ -21,7 +22,8 @@ Layout layout_for(Activations activations);
 // How queries, keys and values are rounded before attention.
 Rounding rounding_for_cache(Activations activations);
 
-// out = the n values of x after rounding; out may be x. n is a multiple of the rounding's block.
+// out = the n values of x after rounding, for `pairs` as bf16 in half the space; out may be x. n is
+// a multiple of the rounding's block.
 void round_row(Rounding rounding, const kernels::KernelTable& kernels, const float* x, int64_t n,
                float* out);
 

@@ -33,6 +33,7 @@ TEST(Activations, EachWeightTypeHasItsRounding) {
   EXPECT_EQ(rounding_for(Activations::f32, DType::q4_k), Rounding::none);
   EXPECT_EQ(rounding_for(Activations::bf16, DType::f32), Rounding::none);
   EXPECT_EQ(rounding_for(Activations::bf16, DType::q8_0), Rounding::bf16);
+  EXPECT_EQ(rounding_for(Activations::bf16, DType::bf16), Rounding::pairs);
   EXPECT_EQ(rounding_for(Activations::stock, DType::f32), Rounding::none);
   EXPECT_EQ(rounding_for(Activations::stock, DType::bf16), Rounding::bf16);
   EXPECT_EQ(rounding_for(Activations::stock, DType::f16), Rounding::f16);

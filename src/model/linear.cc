@@ -76,10 +76,26 @@ void run_packed_tile(const kernels::KernelTable& kernels, const Tile& tile) {
                    job.ldy});
 }
 
-void run_tile(const kernels::KernelTable& kernels, const Tile& tile) {
+// Inputs of a product of bf16 pairs: bf16 rows an odd number of cache lines apart where cols are a
+// multiple of 64, so that neighbours do not fall into the same sets.
+constexpr int64_t pair_stride(int64_t cols) { return (cols + 1) / 2 * 2 + 32; }
+
+void run_pair_tile(const kernels::KernelTable& kernels, const Tile& tile) {
+  const LinearJob& job = *tile.job;
+  const Linear& w = *job.w;
+  const std::byte* panel = w.expert(job.expert) + tile.first * w.row_bytes();
+  const int64_t stride = pair_stride(w.cols);
+  kernels.gemm_bf16_pairs({reinterpret_cast<const uint16_t*>(job.x) + tile.row_first * stride,
+                           stride, tile.row_last - tile.row_first,
+                           reinterpret_cast<const uint16_t*>(panel), w.cols, tile.last - tile.first,
+                           w.cols, job.y + tile.row_first * job.ldy + tile.first, job.ldy});
+}
+
+void run_tile(Activations activations, const kernels::KernelTable& kernels, const Tile& tile) {
   constexpr int64_t kRowsForDecoding = 16;  // below, 16-bit weights are widened on the way
   const Linear& w = *tile.job->w;
   if (w.layout == Layout::panels) return run_packed_tile(kernels, tile);
+  if (rounding_for(activations, w.dtype) == Rounding::pairs) return run_pair_tile(kernels, tile);
   const std::byte* panel = w.expert(tile.job->expert) + tile.first * w.row_bytes();
   const bool few = tile.row_last - tile.row_first < kRowsForDecoding;
   if (w.dtype == DType::f32) {
@@ -115,7 +131,8 @@ std::vector<Rows> round_inputs(const ForwardContext& context, std::vector<Linear
     };
     auto found = std::find_if(done.begin(), done.end(), same);
     if (found == done.end()) {
-      Rows& copy = copies.emplace_back(job.rows, cols);
+      const int64_t width = rounding == Rounding::pairs ? pair_stride(cols) / 2 : cols;
+      Rows& copy = copies.emplace_back(job.rows, width);
       for_pieces(context.pool, job.rows, 8 * cols, [&](int64_t begin, int64_t end) {
         for (int64_t r = begin; r < end; ++r) {
           round_row(rounding, context.kernels, job.x + r * job.ldx, cols, copy.row(r));
@@ -171,7 +188,7 @@ void apply_linears(const ForwardContext& context, std::span<const LinearJob> job
   const int64_t cost = work_of(rounded) / kProductsPerOperation / std::max<int64_t>(count, 1);
   for_pieces(context.pool, count, cost, [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) {
-      run_tile(context.kernels, tiles[static_cast<size_t>(t)]);
+      run_tile(context.options.activations, context.kernels, tiles[static_cast<size_t>(t)]);
     }
   });
 }
