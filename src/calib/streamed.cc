@@ -12,8 +12,6 @@ namespace karat::calib {
 
 namespace {
 
-constexpr int64_t kBatchMax = 8192, kBatchMin = 256;
-
 int64_t longest_of(const Corpus& corpus) {
   int64_t longest = 0;
   for (int64_t i = 0; i < corpus.chunks; ++i) {
@@ -56,12 +54,13 @@ uint64_t checkpoint_bytes(const tensor::TensorSource& source, const model::Confi
 int64_t batch_that_fits(const tensor::TensorSource& source, const model::Config& config,
                         const Corpus& corpus, StreamedOptions options, uint64_t bytes_allowed,
                         const std::string& limit) {
-  uint64_t needed = 0;
-  for (int64_t batch = kBatchMax; batch >= kBatchMin; batch /= 2) {
-    options.stream.batch_tokens = batch;
-    needed = streamed_bytes(source, config, corpus, options);
-    if (needed <= bytes_allowed) return batch;
-  }
+  const int64_t blocks = options.stream.with_mtp ? config.blocks() : config.layers();
+  const auto batch = exec::LayerStream::batch_that_fits(
+      source, config, corpus.tokens_used(), longest_of(corpus), options.stream,
+      statistics_bytes(source, blocks), bytes_allowed);
+  if (batch) return *batch;
+  options.stream.batch_tokens = exec::LayerStream::kBatchMin;
+  const uint64_t needed = streamed_bytes(source, config, corpus, options);
   const uint64_t rows = stream_memory(source, config, corpus, options).rows;
   const uint64_t rest = needed - rows;
   const uint64_t row_bytes = static_cast<uint64_t>(config.hidden) * sizeof(float);

@@ -7,6 +7,7 @@
 #include "cli/command.h"
 #include "cli/eval_report.h"
 #include "cli/load.h"
+#include "cli/scored_model.h"
 #include "eval/divergence.h"
 #include "eval/perplexity.h"
 
@@ -24,6 +25,7 @@ class Eval : public Command {
   std::string usage() const override {
     return "ppl -m MODEL -f TEXT [options]\n"
            "       karat eval kld -m MODEL --ref MODEL -f TEXT [options]\n"
+           "       karat eval kld -m MODEL --ref MODEL --ref-hidden FILE [options]\n"
            "       karat eval kld -m MODEL --kl-divergence-base FILE [options]";
   }
 
@@ -35,6 +37,12 @@ class Eval : public Command {
     options.text("--ref", "MODEL", reference_, "kld: the reference model");
     options.text("--kl-divergence-base", "FILE", base_,
                  "ppl: write the logits file; kld: read the reference from it");
+    options.text("--save-hidden", "FILE", save_hidden_,
+                 "ppl: keep the final hidden rows, 120 times smaller than logits");
+    options.text("--ref-hidden", "FILE", reference_hidden_,
+                 "kld: those of --ref, of which only the output matrix is read then");
+    options.choice("--stream", {"auto", "on", "off"}, stream_,
+                   "read models block by block, once; auto: if they do not fit into memory");
     options.integer("-c,--ctx-size", "N", ctx_, "tokens per chunk (default 512)", 4);
     options.integer("--chunks", "N", chunks_, "score at most N chunks", 1);
     options.choice(
@@ -70,20 +78,41 @@ class Eval : public Command {
     return options;
   }
 
+  // Whether models of so many bytes of weights together go block by block.
+  bool streamed(uint64_t weights, const Common& common) const {
+    return stream_ == "auto" ? weights > memory_allowed(common) : stream_ == "on";
+  }
+
+  void check_output(const std::string& out, const ScoredModel& model, const Common& common) const {
+    if (out.empty()) return;
+    std::vector<std::string> inputs = model.opened().files;
+    inputs.push_back(file_);
+    base::check_output(out, {.force = common.force, .inputs = inputs});
+  }
+
+  void prepare(ScoredModel& model, bool by_block, const eval::Chunks& chunks,
+               const std::string& activations, const Common& common, base::ThreadPool& pool) const {
+    if (by_block) {
+      model.stream(chunks, score_options(activations), common, pool);
+    } else {
+      model.load(chunks, score_options(activations), common, pool);
+    }
+  }
+
   void run_ppl(const Common& common) {
     if (!reference_.empty()) throw fail(ErrorKind::usage, "--ref belongs to eval kld");
-    const model::OpenedModel opened = model::open_model(model_);
-    if (!base_.empty()) {
-      std::vector<std::string> inputs = opened.files;
-      inputs.push_back(file_);
-      base::check_output(base_, {.force = common.force, .inputs = inputs});
-    }
-    const eval::Chunks chunks = read_chunks(opened);
-    const auto model = load_resident(opened, false, common, activations_named(activations_));
+    if (!reference_hidden_.empty())
+      throw fail(ErrorKind::usage, "--ref-hidden belongs to eval kld");
+    ScoredModel model(model_);
+    check_output(base_, model, common);
+    check_output(save_hidden_, model, common);
+    const eval::Chunks chunks = read_chunks(model.opened());
     base::ThreadPool pool(common.thread_count());
-    const eval::PerplexityResult result =
-        eval::measure_perplexity(*model, chunks, score_options(activations_), base_,
-                                 static_cast<uint64_t>(common.seed), pool, nullptr);
+    const bool by_block = !save_hidden_.empty() || streamed(model.weights_bytes(), common);
+    prepare(model, by_block, chunks, activations_, common, pool);
+    if (!save_hidden_.empty()) eval::write_hidden_rows(save_hidden_, model.hidden());
+    const eval::PerplexityResult result = eval::measure_perplexity(
+        model.scorer(), base_, static_cast<uint64_t>(common.seed), pool, nullptr);
     if (common.json) {
       print_json(perplexity_json(result));
     } else {
@@ -92,6 +121,11 @@ class Eval : public Command {
   }
 
   void run_kld(const Common& common) {
+    if (!save_hidden_.empty()) throw fail(ErrorKind::usage, "--save-hidden belongs to eval ppl");
+    if (!reference_hidden_.empty() && reference_.empty()) {
+      throw fail(ErrorKind::usage,
+                 "--ref-hidden needs --ref MODEL: its output matrix makes the logits");
+    }
     if (reference_.empty() == base_.empty()) {
       throw fail(ErrorKind::usage,
                  "eval kld needs either --ref MODEL or --kl-divergence-base FILE");
@@ -110,34 +144,39 @@ class Eval : public Command {
   }
 
   eval::DivergenceResult against_model(const Common& common) {
-    const model::OpenedModel opened = model::open_model(model_);
-    const model::OpenedModel reference = model::open_model(reference_);
-    const uint64_t bytes =
-        exec::ResidentModel::bytes_needed(*opened.source, opened.config, false) +
-        exec::ResidentModel::bytes_needed(*reference.source, reference.config, false);
-    require_memory(common, bytes, "the two models' weights");
-    const eval::Chunks chunks = read_chunks(reference);
-    const auto model = load_resident(opened, false, common, activations_named(activations_));
-    const auto base =
-        load_resident(reference, false, common, activations_named(reference_activations_));
+    ScoredModel model(model_), reference(reference_);
     base::ThreadPool pool(common.thread_count());
-    return eval::measure_divergence(*model, score_options(activations_), *base,
-                                    score_options(reference_activations_), chunks,
-                                    static_cast<uint64_t>(common.seed), pool);
+    const auto seed = static_cast<uint64_t>(common.seed);
+    if (!reference_hidden_.empty()) {
+      if (!file_.empty())
+        throw fail(ErrorKind::usage, "--ref-hidden has its own text; leave -f out");
+      eval::HiddenRows rows = eval::read_hidden_rows(reference_hidden_);
+      if (chunks_ >= 0) rows.keep(chunks_);
+      reference.take(std::move(rows), score_options(reference_activations_), pool);
+      prepare(model, streamed(model.weights_bytes(), common), reference.hidden().chunks(),
+              activations_, common, pool);
+      return eval::measure_divergence(model.scorer(), reference.scorer(), seed, pool);
+    }
+    const eval::Chunks chunks = read_chunks(reference.opened());
+    const bool by_block = streamed(model.weights_bytes() + reference.weights_bytes(), common);
+    prepare(reference, by_block, chunks, reference_activations_, common, pool);
+    prepare(model, by_block, chunks, activations_, common, pool);
+    return eval::measure_divergence(model.scorer(), reference.scorer(), seed, pool);
   }
 
   eval::DivergenceResult against_file(const Common& common) {
     if (!file_.empty())
       throw fail(ErrorKind::usage, "the logits file has its own text; leave -f out");
     const eval::LogitsReader base(base_);
-    const model::OpenedModel opened = model::open_model(model_);
-    const auto model = load_resident(opened, false, common, activations_named(activations_));
+    ScoredModel model(model_);
     base::ThreadPool pool(common.thread_count());
-    return eval::measure_divergence(*model, base, score_options(activations_), chunks_,
-                                    static_cast<uint64_t>(common.seed), pool);
+    prepare(model, streamed(model.weights_bytes(), common), eval::chunks_of(base, chunks_),
+            activations_, common, pool);
+    return eval::measure_divergence(model.scorer(), base, static_cast<uint64_t>(common.seed), pool);
   }
 
-  std::string what_, model_, file_, reference_, base_;
+  std::string what_, model_, file_, reference_, base_, save_hidden_, reference_hidden_;
+  std::string stream_ = "auto";
   std::string activations_ = "f32", reference_activations_ = "f32";
   int64_t ctx_ = 512, chunks_ = -1;
   double kld_max_ = -1;

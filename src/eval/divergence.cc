@@ -102,20 +102,19 @@ void add_kld(const std::vector<TokenDivergence>& tokens, uint64_t seed, Divergen
   });
 }
 
-// Runs the model over the chunks; compare_row(chunk, i, logits row) fills tokens[chunk*scored + i].
+// Runs the model over its chunks; compare_row(chunk, i, logits row) fills tokens[chunk*scored + i].
 template <class Prepare, class CompareRow>
-std::vector<TokenDivergence> walk(const exec::ResidentModel& model, const Chunks& chunks,
-                                  const ScoreOptions& options, base::ThreadPool& pool,
-                                  Prepare prepare, CompareRow compare_row) {
-  const int64_t scored = chunks.scored(), vocab = model.config().vocab;
+std::vector<TokenDivergence> walk(Scorer& scorer, base::ThreadPool& pool, Prepare prepare,
+                                  CompareRow compare_row) {
+  const Chunks& chunks = scorer.chunks();
+  const int64_t scored = chunks.scored(), vocab = scorer.vocab();
   std::vector<TokenDivergence> tokens(static_cast<size_t>(chunks.count * scored));
-  Scorer scorer(model, chunks, options, pool);
   base::Progress progress("eval", "tokens", static_cast<double>(chunks.count * chunks.n_ctx));
   for (int64_t first = 0; first < chunks.count; first += scorer.chunks_per_batch()) {
     const int64_t count = std::min(scorer.chunks_per_batch(), chunks.count - first);
     scorer.run(first, count);
     for (int64_t chunk = first; chunk < first + count; ++chunk) {
-      prepare(first, count, chunk);
+      prepare(chunk);
       const float* logits = scorer.logits(chunk);
       pool.for_each(scored, [&](int64_t i, int worker) {
         const std::span row(logits + i * vocab, static_cast<size_t>(vocab));
@@ -162,18 +161,31 @@ DivergenceResult summarize_divergence(const std::vector<TokenDivergence>& tokens
   return result;
 }
 
-DivergenceResult measure_divergence(const exec::ResidentModel& model, const LogitsReader& base,
-                                    const ScoreOptions& options, int64_t chunks_max, uint64_t seed,
-                                    base::ThreadPool& pool) {
+Chunks chunks_of(const LogitsReader& base, int64_t chunks_max) {
   const LogitsHeader& header = base.header();
-  require_same_vocabulary(model.config().vocab, header.n_vocab);
   Chunks chunks{header.tokens, header.n_ctx, header.n_chunk};
   if (chunks_max >= 0) chunks.count = std::min(chunks.count, chunks_max);
   chunks.tokens = chunks.tokens.first(static_cast<size_t>(chunks.count * chunks.n_ctx));
+  return chunks;
+}
+
+DivergenceResult measure_divergence(const exec::ResidentModel& model, const LogitsReader& base,
+                                    const ScoreOptions& options, int64_t chunks_max, uint64_t seed,
+                                    base::ThreadPool& pool) {
+  require_same_vocabulary(model.config().vocab, base.header().n_vocab);
+  ResidentScorer scorer(model, chunks_of(base, chunks_max), options, pool);
+  return measure_divergence(scorer, base, seed, pool);
+}
+
+DivergenceResult measure_divergence(Scorer& model, const LogitsReader& base, uint64_t seed,
+                                    base::ThreadPool& pool) {
+  const int64_t vocab = base.header().n_vocab;
+  require_same_vocabulary(model.vocab(), vocab);
+  const Chunks& chunks = model.chunks();
   std::vector<std::vector<float>> rows(static_cast<size_t>(pool.size()),
-                                       std::vector<float>(static_cast<size_t>(header.n_vocab)));
+                                       std::vector<float>(static_cast<size_t>(vocab)));
   const auto tokens = walk(
-      model, chunks, options, pool, [](int64_t, int64_t, int64_t) {},
+      model, pool, [](int64_t) {},
       [&](int64_t chunk, int64_t i, std::span<const float> row, int worker) {
         std::vector<float>& reference = rows[static_cast<size_t>(worker)];
         base.read_row(chunk * chunks.scored() + i, reference);
@@ -186,16 +198,29 @@ DivergenceResult measure_divergence(const exec::ResidentModel& model, const Scor
                                     const exec::ResidentModel& reference,
                                     const ScoreOptions& reference_options, const Chunks& chunks,
                                     uint64_t seed, base::ThreadPool& pool) {
-  const int64_t vocab = reference.config().vocab;
-  require_same_vocabulary(model.config().vocab, vocab);
-  Scorer base_scorer(reference, chunks, reference_options, pool);
+  require_same_vocabulary(model.config().vocab, reference.config().vocab);
   CHECK(options.batch_tokens == reference_options.batch_tokens);
+  ResidentScorer base_scorer(reference, chunks, reference_options, pool);
+  ResidentScorer scorer(model, chunks, options, pool);
+  return measure_divergence(scorer, base_scorer, seed, pool);
+}
+
+DivergenceResult measure_divergence(Scorer& model, Scorer& reference, uint64_t seed,
+                                    base::ThreadPool& pool) {
+  const int64_t vocab = reference.vocab();
+  require_same_vocabulary(model.vocab(), vocab);
+  const Chunks& chunks = model.chunks();
   const float* base_logits = nullptr;
+  int64_t ready = 0;  // chunks that the reference has run
   const auto tokens = walk(
-      model, chunks, options, pool,
-      [&](int64_t first, int64_t count, int64_t chunk) {
-        if (chunk == first) base_scorer.run(first, count);
-        base_logits = base_scorer.logits(chunk);
+      model, pool,
+      [&](int64_t chunk) {
+        if (chunk == ready) {
+          const int64_t count = std::min(reference.chunks_per_batch(), chunks.count - chunk);
+          reference.run(chunk, count);
+          ready += count;
+        }
+        base_logits = reference.logits(chunk);
       },
       [&](int64_t chunk, int64_t i, std::span<const float> row, int) {
         const std::span base(base_logits + i * vocab, static_cast<size_t>(vocab));

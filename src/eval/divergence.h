@@ -54,4 +54,14 @@ DivergenceResult measure_divergence(const exec::ResidentModel& model, const Scor
                                     const ScoreOptions& reference_options, const Chunks& chunks,
                                     uint64_t seed, base::ThreadPool& pool);
 
+// The same for models whose logits come from elsewhere. The two must be of the same chunks; the
+// first one's chunks decide how many of a logits file are read.
+DivergenceResult measure_divergence(Scorer& model, const LogitsReader& base, uint64_t seed,
+                                    base::ThreadPool& pool);
+DivergenceResult measure_divergence(Scorer& model, Scorer& reference, uint64_t seed,
+                                    base::ThreadPool& pool);
+
+// The chunks of a logits file, at most chunks_max of them unless that is negative.
+Chunks chunks_of(const LogitsReader& base, int64_t chunks_max);
+
 }  // namespace karat::eval

@@ -33,7 +33,14 @@ PerplexityResult measure_perplexity(const exec::ResidentModel& model, const Chun
                                     const ScoreOptions& options, const std::string& base_out,
                                     uint64_t seed, base::ThreadPool& pool,
                                     const ChunkReport& report) {
-  const int64_t scored = chunks.scored(), vocab = model.config().vocab;
+  ResidentScorer scorer(model, chunks, options, pool);
+  return measure_perplexity(scorer, base_out, seed, pool, report);
+}
+
+PerplexityResult measure_perplexity(Scorer& scorer, const std::string& base_out, uint64_t seed,
+                                    base::ThreadPool& pool, const ChunkReport& report) {
+  const Chunks& chunks = scorer.chunks();
+  const int64_t scored = chunks.scored(), vocab = scorer.vocab();
   std::vector<double> nll(static_cast<size_t>(chunks.count * scored));
   std::unique_ptr<LogitsWriter> writer;
   if (!base_out.empty()) {
@@ -41,7 +48,6 @@ PerplexityResult measure_perplexity(const exec::ResidentModel& model, const Chun
         chunks.n_ctx, vocab, chunks.count, {chunks.tokens.begin(), chunks.tokens.end()}};
     writer = std::make_unique<LogitsWriter>(base_out, header);
   }
-  Scorer scorer(model, chunks, options, pool);
   base::Progress progress("eval", "tokens", static_cast<double>(chunks.count * chunks.n_ctx));
   double sum = 0;
   for (int64_t first = 0; first < chunks.count; first += scorer.chunks_per_batch()) {

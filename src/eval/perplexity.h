@@ -27,6 +27,10 @@ PerplexityResult measure_perplexity(const exec::ResidentModel& model, const Chun
                                     uint64_t seed, base::ThreadPool& pool,
                                     const ChunkReport& report);
 
+// The same for a model whose logits come from elsewhere.
+PerplexityResult measure_perplexity(Scorer& scorer, const std::string& base_out, uint64_t seed,
+                                    base::ThreadPool& pool, const ChunkReport& report);
+
 // Perplexity of a chunk-major list of negative log-likelihoods.
 PerplexityResult summarize_perplexity(std::vector<double> nll, int64_t chunks, uint64_t seed);
 

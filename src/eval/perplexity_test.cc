@@ -116,7 +116,7 @@ TEST(Scorer, RefusesTokensOfAnotherVocabulary) {
   Tiny tiny(16);
   tiny.tokens[3] = 512;
   base::ThreadPool pool(1);
-  EXPECT_THROW(Scorer(tiny.model, tiny.chunks(16), {}, pool), base::Error);
+  EXPECT_THROW(ResidentScorer(tiny.model, tiny.chunks(16), {}, pool), base::Error);
 }
 
 }  // namespace

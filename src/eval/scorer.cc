@@ -9,9 +9,9 @@
 
 namespace karat::eval {
 
-Scorer::Scorer(const exec::ResidentModel& model, const Chunks& chunks, const ScoreOptions& options,
-               base::ThreadPool& pool)
-    : model_(model), chunks_(chunks), options_(options), pool_(pool) {
+ResidentScorer::ResidentScorer(const exec::ResidentModel& model, const Chunks& chunks,
+                               const ScoreOptions& options, base::ThreadPool& pool)
+    : Scorer(model.config(), chunks), model_(model), options_(options), pool_(pool) {
   CHECK(chunks.n_ctx >= 4);
   per_batch_ = std::max<int64_t>(1, options.batch_tokens / chunks.n_ctx);
   for (const int32_t token : chunks.tokens) {
@@ -23,7 +23,7 @@ Scorer::Scorer(const exec::ResidentModel& model, const Chunks& chunks, const Sco
   }
 }
 
-void Scorer::run(int64_t first, int64_t count) {
+void ResidentScorer::run(int64_t first, int64_t count) {
   base::stop_if_interrupted();
   const model::Config& config = model_.config();
   std::vector<model::SequenceState> states(static_cast<size_t>(count),
@@ -41,7 +41,7 @@ void Scorer::run(int64_t first, int64_t count) {
   model_.require_finite(hidden_);
 }
 
-const float* Scorer::logits(int64_t chunk) {
+const float* ResidentScorer::logits(int64_t chunk) {
   const model::Config& config = model_.config();
   logits_.resize(static_cast<size_t>(chunks_.scored() * config.vocab));
   const int64_t row = (chunk - first_) * chunks_.n_ctx + chunks_.first_scored();

@@ -31,21 +31,42 @@ struct ScoreOptions {
   model::ForwardOptions forward = {};
 };
 
-// One model's passes over the chunks, made one batch at a time so that two models can go in step.
+// The logits of one model at the scored positions, made one batch of chunks at a time so that two
+// models can go in step.
 class Scorer {
  public:
-  // Error{bad_input} if a token is not in the model's vocabulary.
-  Scorer(const exec::ResidentModel& model, const Chunks& chunks, const ScoreOptions& options,
-         base::ThreadPool& pool);
-  // Runs chunks [first, first + count), count <= chunks_per_batch().
-  void run(int64_t first, int64_t count);
-  int64_t chunks_per_batch() const { return per_batch_; }
+  Scorer(const model::Config& config, const Chunks& chunks) : config_(config), chunks_(chunks) {}
+  virtual ~Scorer() = default;
+  Scorer(const Scorer&) = delete;
+  Scorer& operator=(const Scorer&) = delete;
+
+  // Chunks [first, first + count), count <= chunks_per_batch(), come next. Error{bad_input} naming
+  // the model if it computes NaN.
+  virtual void run(int64_t first, int64_t count) = 0;
+  virtual int64_t chunks_per_batch() const = 0;
   // Logits [scored, vocab] of a chunk of the last run(); valid until the next call.
-  const float* logits(int64_t chunk);
+  virtual const float* logits(int64_t chunk) = 0;
+
+  const Chunks& chunks() const { return chunks_; }
+  int64_t vocab() const { return config_.vocab; }
+
+ protected:
+  const model::Config& config_;
+  Chunks chunks_;
+};
+
+// Of a model in memory, which must outlive it, as must the chunks' tokens.
+class ResidentScorer : public Scorer {
+ public:
+  // Error{bad_input} if a token is not in the model's vocabulary.
+  ResidentScorer(const exec::ResidentModel& model, const Chunks& chunks,
+                 const ScoreOptions& options, base::ThreadPool& pool);
+  void run(int64_t first, int64_t count) override;
+  int64_t chunks_per_batch() const override { return per_batch_; }
+  const float* logits(int64_t chunk) override;
 
  private:
   const exec::ResidentModel& model_;
-  Chunks chunks_;
   ScoreOptions options_;
   base::ThreadPool& pool_;
   int64_t per_batch_;

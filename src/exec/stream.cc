@@ -5,12 +5,14 @@
 #include "base/error.h"
 #include "base/interrupt.h"
 #include "kernels/dispatch.h"
+#include "model/activations.h"
 #include "model/names.h"
 
 namespace karat::exec {
 
 // The weights of one stage.
 struct LayerStream::Layer {
+  explicit Layer(model::Layout layout) : bytes(layout) {}
   model::WeightBytes bytes;
   model::BlockWeights block;             // trunk stages
   std::optional<model::MtpWeights> mtp;  // the MTP stage
@@ -72,7 +74,7 @@ void LayerStream::read_ahead(int64_t stage) {
 }
 
 std::unique_ptr<LayerStream::Layer> LayerStream::read_layer(int64_t stage) const {
-  auto layer = std::make_unique<Layer>();
+  auto layer = std::make_unique<Layer>(model::layout_for(options_.forward.activations));
   if (is_mtp(stage)) {
     layer->mtp = model::bind_mtp(source_, config_, layer->bytes);
   } else {
@@ -131,6 +133,18 @@ EmbeddingRows::EmbeddingRows(const tensor::TensorSource& source, const model::Co
     const auto at = std::lower_bound(distinct.begin(), distinct.end(), token);
     ids.push_back(static_cast<int32_t>(at - distinct.begin()));
   }
+}
+
+std::optional<int64_t> LayerStream::batch_that_fits(const tensor::TensorSource& source,
+                                                    const model::Config& config, int64_t tokens,
+                                                    int64_t longest, StreamOptions options,
+                                                    uint64_t bytes_beside, uint64_t bytes_allowed) {
+  for (int64_t batch = kBatchMax; batch >= kBatchMin; batch /= 2) {
+    options.batch_tokens = batch;
+    const uint64_t bytes = memory(source, config, tokens, longest, options).total();
+    if (bytes + bytes_beside <= bytes_allowed) return batch;
+  }
+  return std::nullopt;
 }
 
 StreamMemory LayerStream::memory(const tensor::TensorSource& source, const model::Config& config,

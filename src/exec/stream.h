@@ -72,6 +72,14 @@ class LayerStream {
   static StreamMemory memory(const tensor::TensorSource& source, const model::Config& config,
                              int64_t tokens, int64_t longest, const StreamOptions& options);
 
+  // The largest options.batch_tokens, a power of two from 256 to 8192, with which memory() and
+  // `bytes_beside` are at most `bytes_allowed`.
+  static std::optional<int64_t> batch_that_fits(const tensor::TensorSource& source,
+                                                const model::Config& config, int64_t tokens,
+                                                int64_t longest, StreamOptions options,
+                                                uint64_t bytes_beside, uint64_t bytes_allowed);
+  static constexpr int64_t kBatchMin = 256, kBatchMax = 8192;
+
  private:
   struct Layer;
   int64_t width() const { return config_.hidden; }

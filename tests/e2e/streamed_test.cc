@@ -175,5 +175,32 @@ TEST_F(Streamed, TooLittleMemoryIsSaidWithWhatWouldFit) {
   EXPECT_FALSE(fs::exists(checkpoint_));
 }
 
+TEST_F(Streamed, EvalSaysTheSameByBlockAndFromKeptHiddenRows) {
+  const std::string small = dir_.path("q4.gguf"), hidden = dir_.path("hidden");
+  ASSERT_TRUE(succeeded(run_karat({"quantize", kDemo, small, "Q4_K_M"})));
+  const auto eval = [&](std::vector<std::string> words) {
+    words.insert(words.begin(), "eval");
+    words.insert(words.end(), {"--chunks", "3", "--json"});
+    const Outcome outcome = run_karat(words);
+    EXPECT_TRUE(succeeded(outcome));
+    return outcome.out;
+  };
+  const std::vector<std::string> text = {"-f", kDemo + "/text/evaluation.txt", "-c", "128"};
+  const auto with = [](std::vector<std::string> a, const std::vector<std::string>& b) {
+    a.insert(a.end(), b.begin(), b.end());
+    return a;
+  };
+  const std::vector<std::string> ppl = with({"ppl", "-m", kDemo}, text);
+  const std::string expected_ppl = eval(with(ppl, {"--stream", "off"}));
+  EXPECT_EQ(eval(with(ppl, {"--stream", "on"})), expected_ppl);
+  EXPECT_EQ(eval(with(ppl, {"--save-hidden", hidden})), expected_ppl);
+  const std::vector<std::string> kld = {"kld", "-m", small, "--ref", kDemo};
+  const std::string expected_kld = eval(with(with(kld, text), {"--stream", "off"}));
+  EXPECT_EQ(eval(with(with(kld, text), {"--stream", "on"})), expected_kld);
+  EXPECT_EQ(eval(with(kld, {"--ref-hidden", hidden})), expected_kld);
+  EXPECT_TRUE(
+      refused(run_karat({"eval", "kld", "-m", small, "--ref-hidden", hidden}), 2, {"--ref"}));
+}
+
 }  // namespace
 }  // namespace karat

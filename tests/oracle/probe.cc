@@ -46,7 +46,7 @@ void logits(const std::vector<std::string>& arguments) {
 
   const exec::ResidentModel model(*opened.source, opened.config, false);
   base::ThreadPool pool(1);
-  eval::Scorer scorer(model, chunks, options, pool);
+  eval::ResidentScorer scorer(model, chunks, options, pool);
   base::OutputFile out(arguments[5]);
   const auto floats = static_cast<size_t>(chunks.scored() * opened.config.vocab);
   for (int64_t first = 0; first < chunks.count; first += scorer.chunks_per_batch()) {

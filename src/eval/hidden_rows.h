@@ -1,0 +1,61 @@
+// The rows after the final norm at the scored positions: all of a pass that its logits need, H
+// numbers a position instead of the vocabulary's. Whoever has the output matrix gets the logits
+// back, bit for bit.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "eval/scorer.h"
+#include "exec/stream.h"
+#include "tensor/source.h"
+
+namespace karat::eval {
+
+struct HiddenRows {
+  std::vector<int32_t> tokens;  // [chunks * n_ctx]
+  int64_t n_ctx = 0, count = 0, width = 0;
+  std::vector<float> rows;  // [count * scored, width]
+
+  Chunks chunks() const { return {tokens, n_ctx, count}; }
+  // Only the first `most` chunks, if there are more.
+  void keep(int64_t most);
+};
+
+// A pass block by block, for models that need not fit into memory (exec/stream.h); the same bits as
+// ResidentScorer's. Error{bad_input} as its constructor's and run()'s.
+HiddenRows stream_hidden_rows(const tensor::TensorSource& source, const model::Config& config,
+                              const Chunks& chunks, const exec::StreamOptions& options,
+                              base::ThreadPool& pool);
+// Bytes beside the stream's own that this takes.
+uint64_t hidden_rows_bytes(const model::Config& config, const Chunks& chunks);
+
+// A safetensors file: tokens I32 [chunks, n_ctx], hidden F32 [chunks, scored, width], metadata
+// format = "karat.hidden.1" (FORMATS.md section 7.4). Reading: Error{bad_input} for anything else.
+void write_hidden_rows(const std::string& path, const HiddenRows& rows);
+HiddenRows read_hidden_rows(const std::string& path);
+
+// Logits of kept rows through the output matrix of `source`, the only weights it reads.
+class HiddenScorer : public Scorer {
+ public:
+  // `rows` and `config` must outlive it. Error{bad_input} if the rows are not as wide as the model,
+  // or a token is outside its vocabulary.
+  HiddenScorer(const tensor::TensorSource& source, const model::Config& config,
+               const HiddenRows& rows, const model::ForwardOptions& options,
+               base::ThreadPool& pool);
+  void run(int64_t first, int64_t count) override;
+  int64_t chunks_per_batch() const override { return 1; }
+  const float* logits(int64_t chunk) override;
+
+ private:
+  const HiddenRows& rows_;
+  std::string origin_;
+  model::ForwardOptions options_;
+  base::ThreadPool& pool_;
+  model::WeightBytes bytes_;
+  model::HeadWeights head_;  // only output
+  std::vector<float> logits_;
+};
+
+}  // namespace karat::eval
