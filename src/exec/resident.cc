@@ -13,6 +13,22 @@ namespace karat::exec {
 ResidentModel::ResidentModel(const tensor::TensorSource& source, model::Config config,
                              bool with_mtp, model::Layout layout, base::ThreadPool* pool)
     : config_(std::move(config)), origin_(source.origin()), layout_(layout), bytes_(layout, pool) {
+  bind(source, with_mtp);
+}
+
+ResidentModel::ResidentModel(const tensor::TensorSource& source, model::Config config,
+                             bool with_mtp, model::Layout layout, base::ThreadPool& pool,
+                             uint64_t experts_max)
+    : config_(std::move(config)), origin_(source.origin()), layout_(layout), bytes_(layout, &pool) {
+  bytes_.leave_experts();
+  bind(source, with_mtp);
+  experts_ = std::make_unique<ExpertCache>(source, pool);
+  for (model::BlockWeights& block : blocks_) experts_->adopt(block);
+  if (mtp_) experts_->adopt(mtp_->block);
+  experts_->reserve(experts_max);
+}
+
+void ResidentModel::bind(const tensor::TensorSource& source, bool with_mtp) {
   head_ = model::bind_head(source, config_, bytes_);
   for (int64_t layer = 0; layer < config_.layers(); ++layer) {
     base::stop_if_interrupted();
@@ -21,17 +37,35 @@ ResidentModel::ResidentModel(const tensor::TensorSource& source, model::Config c
   if (with_mtp && config_.mtp_layers > 0) mtp_ = model::bind_mtp(source, config_, bytes_);
 }
 
-uint64_t ResidentModel::bytes_needed(const tensor::TensorSource& source,
-                                     const model::Config& config, bool with_mtp) {
+namespace {
+
+// Of the tensors that a resident model binds and that `counts` accepts.
+template <class Counts>
+uint64_t sum_bytes(const tensor::TensorSource& source, const model::Config& config, bool with_mtp,
+                   const Counts& counts) {
   const int64_t blocks = with_mtp ? config.blocks() : config.layers();
   uint64_t bytes = 0;
   for (const tensor::TensorInfo& info : source.tensors()) {
     const bool ends = info.name == model::kTokenEmbd || info.name == model::kOutput ||
                       info.name == model::kOutputNorm;
     const int64_t layer = model::layer_of(info.name);
-    if (ends || (layer >= 0 && layer < blocks)) bytes += static_cast<uint64_t>(info.bytes());
+    const bool bound = ends || (layer >= 0 && layer < blocks);
+    if (bound && counts(info)) bytes += static_cast<uint64_t>(info.bytes());
   }
   return bytes;
+}
+
+}  // namespace
+
+uint64_t ResidentModel::bytes_needed(const tensor::TensorSource& source,
+                                     const model::Config& config, bool with_mtp) {
+  return sum_bytes(source, config, with_mtp, [](const tensor::TensorInfo&) { return true; });
+}
+
+uint64_t ResidentModel::expert_bytes(const tensor::TensorSource& source,
+                                     const model::Config& config, bool with_mtp) {
+  return sum_bytes(source, config, with_mtp,
+                   [](const tensor::TensorInfo& info) { return info.shape.rank() == 3; });
 }
 
 void ResidentModel::require_finite(std::span<const float> values) const {

@@ -1,13 +1,15 @@
-// A model whose weights are all in memory: serving, chat, evaluation and calibration of models that
-// fit.
+// A model whose weights are in memory, its experts perhaps only in part: serving, chat, and
+// evaluation and calibration of models that fit.
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <vector>
 
 #include "base/threads.h"
+#include "exec/expert_cache.h"
 #include "model/forward.h"
 #include "tensor/source.h"
 
@@ -20,6 +22,11 @@ class ResidentModel {
   // `pool`, if there is one. Errors as the bind_* functions.
   ResidentModel(const tensor::TensorSource& source, model::Config config, bool with_mtp,
                 model::Layout layout = model::Layout::rows, base::ThreadPool* pool = nullptr);
+  // With at most about `experts_max` bytes of experts in memory; the others are read from `source`
+  // when a pass needs them (ExpertCache). Source and pool must outlive the model. The same results.
+  // Error{memory} if the experts of one block do not fit.
+  ResidentModel(const tensor::TensorSource& source, model::Config config, bool with_mtp,
+                model::Layout layout, base::ThreadPool& pool, uint64_t experts_max);
 
   const model::Config& config() const { return config_; }
   // The arithmetic of a run that asks for nothing else: q8 for panels, f32 for rows.
@@ -33,8 +40,13 @@ class ResidentModel {
   void require_finite(std::span<const float> values) const;
   const model::HeadWeights& head() const { return head_; }
   const model::MtpWeights* mtp() const { return mtp_ ? &*mtp_ : nullptr; }
+  // Null if all experts are in memory.
+  const ExpertCache* experts() const { return experts_.get(); }
   // Bytes of weights that a ResidentModel of this source would hold; reads nothing.
   static uint64_t bytes_needed(const tensor::TensorSource& source, const model::Config& config,
+                               bool with_mtp);
+  // The part of them that experts take.
+  static uint64_t expert_bytes(const tensor::TensorSource& source, const model::Config& config,
                                bool with_mtp);
 
   // Trunk: embeds `tokens` (all segments' rows in order), runs every block and the final norm,
@@ -44,6 +56,8 @@ class ResidentModel {
                std::span<const int32_t> tokens, float* hidden) const;
 
  private:
+  void bind(const tensor::TensorSource& source, bool with_mtp);
+
   model::Config config_;
   std::string origin_;
   model::Layout layout_;
@@ -51,6 +65,7 @@ class ResidentModel {
   model::HeadWeights head_;
   std::vector<model::BlockWeights> blocks_;
   std::optional<model::MtpWeights> mtp_;
+  std::unique_ptr<ExpertCache> experts_;
 };
 
 }  // namespace karat::exec

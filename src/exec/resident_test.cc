@@ -198,6 +198,25 @@ class Identity : public testing::Test {
   Timeline yardstick_{context_};
 };
 
+// Two blocks' experts at a time, read over and over.
+TEST_F(Identity, ExpertsThatComeAndGo) {
+  const format::GgufSource source(golden::fixture("goldens/gguf/tiny-f32.gguf"));
+  const model::Config config = model::config_from_gguf(source.metadata(), "tiny");
+  base::ThreadPool pool(3);
+  const uint64_t all = ResidentModel::expert_bytes(source, config, true);
+  const ResidentModel model(source, config, true, model::Layout::rows, pool,
+                            all * 2 / static_cast<uint64_t>(config.blocks()) + 4096);
+  ASSERT_NE(model.experts(), nullptr);
+  EXPECT_LT(model.experts()->capacity(), model.experts()->experts());
+  Timeline run{context_, model};
+  run.feed(ids_, {1, 60, kTokens - 61});
+  expect_same(run, "experts that come and go");
+  const ExpertCache::Counts counts = model.experts()->counts();
+  EXPECT_GT(counts.read, static_cast<uint64_t>(model.experts()->capacity()));
+  EXPECT_LE(counts.read, counts.asked);
+  EXPECT_GT(counts.bytes, 0u);
+}
+
 TEST_F(Identity, ForThreadsAndInstructionSets) {
   for (const int threads : {1, 2, 7}) {
     base::ThreadPool pool(threads);

@@ -174,7 +174,7 @@ std::vector<Tiles> quantize_inputs(const ForwardContext& context, std::vector<Li
 void apply_linears(const ForwardContext& context, std::span<const LinearJob> jobs) {
   const bool integers = context.options.activations == Activations::q8;
   for (const LinearJob& job : jobs) {
-    CHECK(job.w->data != nullptr && job.expert >= 0 && job.expert < job.w->experts);
+    CHECK(*job.w && job.expert >= 0 && job.expert < job.w->experts);
     const bool packed = job.w->layout == Layout::panels;
     CHECK(packed == (integers && kernels::has_integer_form(job.w->dtype)));
   }

@@ -74,6 +74,15 @@ void sort_by_expert(int64_t experts, Routing& routing) {
   }
 }
 
+void require_experts(const BlockWeights& weights, const Routing& routing) {
+  if (weights.moe.store == nullptr) return;
+  std::vector<int32_t> used;
+  for (size_t e = 0; e + 1 < routing.first.size(); ++e) {
+    if (routing.first[e] < routing.first[e + 1]) used.push_back(static_cast<int32_t>(e));
+  }
+  weights.moe.store->require(weights.layer, used);
+}
+
 // Rows of the experts' inputs in expert-major order.
 Rows gather(const ForwardContext& context, const Routing& routing, const float* x) {
   const Config& c = context.config;
@@ -244,6 +253,7 @@ void moe(const ForwardContext& context, const BlockWeights& weights, const Batch
   Routing routing = route(context, weights, batch, x);
   tap_choice(context, layer, batch.rows, routing);
   sort_by_expert(context.config.experts, routing);
+  require_experts(weights, routing);
   Outputs outputs = run_experts(context, weights, batch, routing, x);
   tap_outputs(context, layer, batch.rows, routing, outputs);
   add_routed(context, routing, outputs.experts, batch.rows, y);

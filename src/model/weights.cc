@@ -14,6 +14,22 @@ namespace {
 using base::ErrorKind;
 using tensor::TensorInfo;
 
+// Rows that are read and packed together: whole groups, about a megabyte.
+int64_t piece_rows(const Linear& w) {
+  constexpr int64_t kPieceBytes = 1 << 20;
+  const int64_t group = kernels::kGroupRows;
+  return std::max<int64_t>(kPieceBytes / w.row_bytes() / group, 1) * group;
+}
+
+// Packs the piece of an expert's rows that begins with row `first`; `out` is where the expert goes.
+void read_packed(const tensor::TensorSource& source, const TensorInfo& info, const Linear& w,
+                 int64_t expert, int64_t first, std::byte* out) {
+  const int64_t rows = std::min(piece_rows(w), w.rows - first);
+  std::vector<std::byte> stored(static_cast<size_t>(rows * w.row_bytes()));
+  source.read_rows(info, expert * w.rows + first, rows, stored);
+  kernels::pack_rows(w.dtype, stored.data(), rows, w.cols, out + first * w.row_bytes());
+}
+
 // Reads tensors of one block (or of none, for layer -1) by their names without the prefix.
 class Binder {
  public:
@@ -35,6 +51,7 @@ class Binder {
     require_codec(info);
     Linear out{info.name, info.dtype, nullptr, rows, cols, experts};
     out.layout = layout;
+    if (experts > 1 && bytes_.leaves_experts()) return out;
     out.data = layout == Layout::rows ? load(info) : load_packed(info, out);
     return out;
   }
@@ -73,22 +90,13 @@ class Binder {
     return out;
   }
 
-  // Reads and packs pieces of an expert's rows.
   const std::byte* load_packed(const TensorInfo& info, const Linear& w) {
-    constexpr int64_t kPieceBytes = 1 << 20;
-    const int64_t group = kernels::kGroupRows;
-    const int64_t row_bytes = w.row_bytes();
-    const int64_t piece_rows = std::max<int64_t>(kPieceBytes / row_bytes / group, 1) * group;
-    const int64_t pieces = (w.rows + piece_rows - 1) / piece_rows;
+    const int64_t pieces = (w.rows + piece_rows(w) - 1) / piece_rows(w);
     std::byte* out = bytes_.allocate(static_cast<size_t>(w.experts * w.expert_bytes()));
     const auto pack = [&](int64_t index, int) {
       const int64_t expert = index / pieces;
-      const int64_t first = index % pieces * piece_rows;
-      const int64_t rows = std::min(piece_rows, w.rows - first);
-      std::vector<std::byte> stored(static_cast<size_t>(rows * row_bytes));
-      source_.read_rows(info, expert * w.rows + first, rows, stored);
-      kernels::pack_rows(w.dtype, stored.data(), rows, w.cols,
-                         out + expert * w.expert_bytes() + first * row_bytes);
+      read_packed(source_, info, w, expert, index % pieces * piece_rows(w),
+                  out + expert * w.expert_bytes());
     };
     if (bytes_.pool() != nullptr) {
       bytes_.pool()->for_each(w.experts * pieces, pack);
@@ -228,6 +236,18 @@ MtpWeights bind_mtp(const tensor::TensorSource& source, const Config& config, We
                     : Binder(source, -1, bytes).vector(kOutputNorm, config.hidden);
   w.block = bind_block(source, config, config.layers(), bytes);
   return w;
+}
+
+void read_matrix(const tensor::TensorSource& source, const Linear& w, int64_t expert,
+                 std::byte* out) {
+  const TensorInfo& info = source.at(w.name);
+  if (w.layout == Layout::rows) {
+    source.read_expert(info, expert, {out, static_cast<size_t>(w.expert_bytes())});
+    return;
+  }
+  for (int64_t first = 0; first < w.rows; first += piece_rows(w)) {
+    read_packed(source, info, w, expert, first, out);
+  }
 }
 
 }  // namespace karat::model

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -24,15 +25,19 @@ enum class Layout { rows, panels };
 struct Linear {
   std::string name;  // canonical, e.g. "blk.0.attn_qkv.weight"
   tensor::DType dtype = tensor::DType::f32;
-  const std::byte* data = nullptr;  // null: absent
+  const std::byte* data = nullptr;
   int64_t rows = 0, cols = 0, experts = 1;
   Layout layout = Layout::rows;
+  // Of a stack whose matrices come and go (ExpertStore): where each is, null while it is not here.
+  const std::byte* const* places = nullptr;
   int64_t row_bytes() const { return tensor::row_bytes(dtype, cols); }  // as stored
   int64_t expert_bytes() const {
     return layout == Layout::rows ? rows * row_bytes() : kernels::packed_bytes(dtype, rows, cols);
   }
-  const std::byte* expert(int64_t e) const { return data + e * expert_bytes(); }
-  explicit operator bool() const { return data != nullptr; }
+  const std::byte* expert(int64_t e) const {
+    return places != nullptr ? places[e] : data + e * expert_bytes();
+  }
+  explicit operator bool() const { return data != nullptr || places != nullptr; }  // false: absent
 };
 
 // A vector or small table always held as float32.
@@ -56,13 +61,23 @@ struct DeltaWeights {
   Vector norm;         // [value_dim], not zero-centred
 };
 
+// Who holds experts that do not all fit into memory.
+class ExpertStore {
+ public:
+  virtual ~ExpertStore() = default;
+  // Brings these experts' matrices of a block to their places, where they stay until the next call.
+  // `experts` rise. Errors as reading.
+  virtual void require(int64_t layer, std::span<const int32_t> experts) = 0;
+};
+
 struct MoeWeights {
   Linear router;    // [experts, H]
   Linear gate, up;  // [experts][expert_ffn, H]
   Linear down;      // [experts][H, expert_ffn]
   Linear gate_up;   // fused form [experts][2*expert_ffn, H], gate first; then gate, up absent
   Linear shared_gate, shared_up, shared_down;
-  Linear shared_router;  // [1, H]
+  Linear shared_router;          // [1, H]
+  ExpertStore* store = nullptr;  // null: gate, up, down and gate_up are all here
 };
 
 struct BlockWeights {
@@ -98,10 +113,14 @@ class WeightBytes {
   Layout layout_for(tensor::DType type) const;
   base::ThreadPool* pool() const { return pool_; }
   std::byte* allocate(size_t size) { return arena_.allocate(size); }
+  // Whether stacks of experts are bound without their bytes, for an ExpertStore to bring.
+  void leave_experts() { leaves_experts_ = true; }
+  bool leaves_experts() const { return leaves_experts_; }
 
  private:
   Layout layout_;
   base::ThreadPool* pool_;
+  bool leaves_experts_ = false;
   base::Arena arena_;
 };
 
@@ -115,5 +134,9 @@ HeadWeights bind_head(const tensor::TensorSource& source, const Config& config, 
 Linear bind_output(const tensor::TensorSource& source, const Config& config, WeightBytes& bytes);
 Vector bind_output_norm(const tensor::TensorSource& source, const Config& config);
 MtpWeights bind_mtp(const tensor::TensorSource& source, const Config& config, WeightBytes& bytes);
+
+// Reads matrix `expert` of w's tensor in w's layout: out has w.expert_bytes() bytes.
+void read_matrix(const tensor::TensorSource& source, const Linear& w, int64_t expert,
+                 std::byte* out);
 
 }  // namespace karat::model
