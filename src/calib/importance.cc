@@ -138,7 +138,10 @@ tensor::Importance calibrate(const exec::ResidentModel& model, const Corpus& cor
                              const CalibrateOptions& options, base::ThreadPool& pool) {
   const model::Config& config = model.config();
   ImportanceTap tap(config.experts, options.process_output, pool);
-  const model::ForwardContext context{config, pool, kernels::table(), options.forward, &tap};
+  std::vector<model::Tap*> all = {&tap};
+  all.insert(all.end(), options.also.begin(), options.also.end());
+  model::TapGroup taps(std::move(all));
+  const model::ForwardContext context{config, pool, kernels::table(), options.forward, &taps};
   const std::vector<int64_t> ends = corpus.all_ends();
   exec::Batches batches(config, ends, options.batch_tokens);
   base::Progress progress("calibrate", "tokens", static_cast<double>(corpus.tokens_used()));

@@ -43,6 +43,7 @@ struct CalibrateOptions {
   bool process_output = false;  // also the input of output.weight
   int64_t batch_tokens = 2048;  // tokens per forward pass: whole chunks, longer ones in pieces
   model::ForwardOptions forward = {};
+  std::vector<KeptTap*> also = {};  // further taps on the same pass
 };
 
 // Runs every chunk of the corpus from an empty state through the trunk and, if the model has one,

@@ -85,7 +85,8 @@ double work_of(const exec::LayerStream& stream, int64_t first, int64_t last) {
 
 // From the checkpoint, or from the beginning.
 void begin(exec::LayerStream& stream, ImportanceTap& tap, const StreamedOptions& options) {
-  KeptTap* const taps[] = {&tap};
+  std::vector<KeptTap*> taps = options.also;
+  taps.push_back(&tap);
   std::optional<int64_t> stage;
   if (options.checkpoint != nullptr) {
     stage = options.checkpoint->take_up(taps, stream.rows(), options.force);
@@ -98,7 +99,8 @@ void begin(exec::LayerStream& stream, ImportanceTap& tap, const StreamedOptions&
 
 void save(const exec::LayerStream& stream, const ImportanceTap& tap,
           const StreamedOptions& options) {
-  const KeptTap* const taps[] = {&tap};
+  std::vector<const KeptTap*> taps(options.also.begin(), options.also.end());
+  taps.push_back(&tap);
   if (options.checkpoint != nullptr) options.checkpoint->save(stream.next(), taps, stream.rows());
 }
 
@@ -111,6 +113,9 @@ tensor::Importance calibrate_streamed(const tensor::TensorSource& source,
   const auto tokens = std::span(corpus.tokens).first(static_cast<size_t>(corpus.tokens_used()));
   exec::LayerStream stream(source, config, tokens, ends, options.stream, pool);
   ImportanceTap tap(config.experts, options.process_output, pool);
+  std::vector<model::Tap*> all(options.also.begin(), options.also.end());
+  all.push_back(&tap);
+  model::TapGroup taps(std::move(all));
   begin(stream, tap, options);
   base::Progress progress("calibrate", "token-layers", work_of(stream, 0, stream.stages()));
   progress.skip(work_of(stream, 0, stream.next()));
@@ -118,7 +123,7 @@ tensor::Importance calibrate_streamed(const tensor::TensorSource& source,
     const int64_t stage = stream.next();
     const double share =
         static_cast<double>(stream.tokens_of(stage)) / static_cast<double>(tokens.size());
-    stream.run(&tap, [&](const exec::Batch& batch) {
+    stream.run(&taps, [&](const exec::Batch& batch) {
       if (stage + 1 == config.layers()) {
         tap.see_output(stream.rows().data() + batch.first * config.hidden, batch, config.hidden);
       }

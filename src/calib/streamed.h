@@ -16,6 +16,7 @@ namespace karat::calib {
 struct StreamedOptions {
   bool process_output = false;  // also the input of output.weight
   exec::StreamOptions stream = {};
+  std::vector<KeptTap*> also = {};  // further taps on the same pass
   // If set, the run begins where it says and saves itself there after every block.
   StreamCheckpoint* checkpoint = nullptr;
   bool force = false;  // begin anew where the checkpoint is another command's

@@ -4,12 +4,14 @@
 #include "base/file.h"
 #include "base/text.h"
 #include "calib/activation_statistics.h"
+#include "calib/all_experts.h"
 #include "calib/importance.h"
 #include "calib/importance_merge.h"
 #include "cli/calibrate_report.h"
 #include "cli/command.h"
 #include "cli/load.h"
 #include "cli/packet_command.h"
+#include "cli/stats_folder.h"
 #include "cli/streamed_calibration.h"
 #include "format/imatrix.h"
 
@@ -34,8 +36,10 @@ class Calibrate : public Command {
         .list("--in-file", "IMATRIX", in_files_,
               "statistics to add (.gguf or .dat); without -f they are only merged or converted")
         .repeated = true;
-    options.text("-o,--output", "OUT", out_,
-                 "the imatrix to write, OUT.gguf or OUT.dat; or the packet");
+    options.text(
+        "-o,--output", "OUT", out_,
+        "the imatrix to write, OUT.gguf or OUT.dat; another name: a folder for it, routing "
+        "and outliers; with --packet the packet");
     options.choice("--output-format", {"gguf", "dat"}, format_,
                    "the layout of OUT (default by its name)");
     options.flag("--show-statistics", show_statistics_,
@@ -48,6 +52,8 @@ class Calibrate : public Command {
                     "use at most N tokens (whole chunks); of a packet exactly N", 1);
     options.flag("--process-output", process_output_, "also for output.weight");
     options.flag("--parse-special", parse_special_, "special tokens in the texts are tokens");
+    options.flag("--all-experts", all_experts_,
+                 "every expert's statistics are of every row, not of those routed to it");
     options.flag("--no-mtp", no_mtp_, "leave the MTP block out");
     options.choice("--activations", {"f32", "bf16", "stock"}, activations_,
                    "rounding of the layers' inputs (default f32)");
@@ -64,8 +70,9 @@ class Calibrate : public Command {
     const format::ImatrixLayout layout = output_layout();
     std::optional<model::OpenedModel> opened;
     if (!files_.empty()) opened = model::open_model(model_);
-    check_output(common, opened ? opened->files : std::vector<std::string>{});
     base::ThreadPool pool(common.thread_count());
+    check_output(common, opened ? opened->files : std::vector<std::string>{});
+    if (stats_ && opened) stats_->begin(opened->config, pool);
     std::vector<tensor::Importance> parts;
     for (const std::string& file : in_files_) {
       parts.push_back(format::read_imatrix(file, static_cast<uint32_t>(ctx_)));
@@ -74,7 +81,8 @@ class Calibrate : public Command {
     tensor::Importance importance = calib::merge_importance(std::move(parts));
     calib::fill_activation_stats(importance, pool);
     name_cold_experts(importance);
-    if (!out_.empty()) format::write_imatrix(out_, importance, layout);
+    if (stats_) stats_->write();
+    if (!out_.empty()) format::write_imatrix(imatrix_path(), importance, layout);
     if (checkpoint_) checkpoint_->remove();
     report(common, importance, pool);
   }
@@ -89,6 +97,11 @@ class Calibrate : public Command {
     }
     if (!files_.empty() && model_.empty()) refuse("texts (-f) go through a model; give it with -m");
     if (files_.empty() && !model_.empty()) refuse("the model (-m) needs texts; give them with -f");
+    if (is_folder() && files_.empty()) {
+      refuse(
+          "a folder of statistics (-o) needs texts (-f); to merge name OUT.gguf or OUT.dat, or "
+          "give --output-format");
+    }
     if (out_.empty() && !(files_.empty() && show_statistics_)) {
       refuse("-o OUT is missing: the imatrix to write");
     }
@@ -98,18 +111,24 @@ class Calibrate : public Command {
     if (format_ == "dat" || (format_.empty() && base::ends_with(out_, ".dat"))) {
       return format::ImatrixLayout::dat;
     }
-    if (format_ == "gguf" || out_.empty() || base::ends_with(out_, ".gguf")) {
-      return format::ImatrixLayout::gguf;
-    }
-    throw base::fail(base::ErrorKind::usage,
-                     "-o %s: a name ending in .gguf or .dat is expected, or --output-format",
-                     base::printable(out_).c_str());
+    return format::ImatrixLayout::gguf;
   }
 
-  void check_output(const Common& common, std::vector<std::string> inputs) const {
+  bool is_folder() const {
+    const bool is_file = base::ends_with(out_, ".gguf") || base::ends_with(out_, ".dat");
+    return !out_.empty() && format_.empty() && !is_file;
+  }
+
+  std::string imatrix_path() const { return stats_ ? stats_->imatrix_path() : out_; }
+
+  void check_output(const Common& common, std::vector<std::string> inputs) {
     if (out_.empty()) return;
     for (const auto* more : {&files_, &in_files_}) {
       inputs.insert(inputs.end(), more->begin(), more->end());
+    }
+    if (is_folder()) {
+      stats_.emplace(out_, common.force, inputs);
+      return;
     }
     base::check_output(out_, {.force = common.force, .inputs = inputs});
   }
@@ -125,19 +144,24 @@ class Calibrate : public Command {
                                                               .parse_special = parse_special_});
     const model::ForwardOptions forward{.activations = activations_named(activations_)};
     const bool with_mtp = !no_mtp_ && opened.config.mtp_layers > 0;
+    std::vector<calib::KeptTap*> also;
+    if (stats_) also = stats_->taps();
+    if (all_experts_) also.push_back(&all_experts_tap_);
     tensor::Importance importance;
     if (is_streamed(stream_, opened, with_mtp, common)) {
       calib::StreamedOptions options{.process_output = process_output_,
-                                     .stream = {.with_mtp = with_mtp, .forward = forward}};
+                                     .stream = {.with_mtp = with_mtp, .forward = forward},
+                                     .also = also};
       if (!out_.empty()) {
-        checkpoint_.emplace(out_, calibrate_fingerprint(opened, corpus, options));
+        checkpoint_.emplace(imatrix_path(), calibrate_fingerprint(opened, corpus, options));
         options.checkpoint = &*checkpoint_;
       }
       importance = run_streamed(opened, corpus, options, common, pool);
     } else {
       const auto model = load_resident(opened, with_mtp, common);
-      importance = calib::calibrate(*model, corpus,
-                                    {.process_output = process_output_, .forward = forward}, pool);
+      importance = calib::calibrate(
+          *model, corpus,
+          {.process_output = process_output_, .forward = forward, .also = std::move(also)}, pool);
     }
     for (const std::string& file : files_) importance.datasets.push_back(base::file_name(file));
     if (with_mtp) importance.nextn_layers = static_cast<uint32_t>(opened.config.mtp_layers);
@@ -150,6 +174,7 @@ class Calibrate : public Command {
         base::printable(out_.empty() ? base::file_name(in_files_.front()) : out_);
     if (common.json) {
       base::Json json = coverage_json(out_, importance);
+      if (stats_) json.set("super_experts", stats_->super_experts_json());
       if (show_statistics_) json.set("statistics", statistics_json(importance, pool));
       print_json(std::move(json));
       return;
@@ -157,12 +182,16 @@ class Calibrate : public Command {
     if (show_statistics_) print(statistics_text(name, importance, pool));
     if (out_.empty()) return;
     print(common.quiet ? out_ + "\n" : coverage_text(name, importance));
+    if (stats_ && !common.quiet) print(stats_->text());
   }
 
   std::string model_, out_, recipe_, format_, activations_ = "f32", stream_ = "auto";
   std::vector<std::string> files_, in_files_;
   int64_t ctx_ = 512, chunks_ = -1, tokens_ = -1;
   bool process_output_ = false, parse_special_ = false, no_mtp_ = false, show_statistics_ = false;
+  bool all_experts_ = false;
+  calib::AllExpertsTap all_experts_tap_;
+  std::optional<StatsFolder> stats_;                   // if OUT is a folder
   std::optional<calib::StreamCheckpoint> checkpoint_;  // of a streamed run with an output
 };
 

@@ -63,7 +63,8 @@ base::Fingerprint calibrate_fingerprint(const model::OpenedModel& opened,
       {"tokens", tokens.hex()},
       {"output", options.process_output ? "yes" : "no"},
       {"mtp", options.stream.with_mtp ? "yes" : "no"},
-      {"activations", activations_name(options.stream.forward.activations)}};
+      {"activations", activations_name(options.stream.forward.activations)},
+      {"taps", std::to_string(options.also.size())}};
   for (const std::string& path : opened.files) {
     fingerprint.emplace_back(
         base::strf("input %zu %s", fingerprint.size(), base::file_name(path).c_str()),

@@ -79,7 +79,7 @@ void tap_input(const ForwardContext& context, const Batch& batch, const Linear& 
 
 void tap_stage(const ForwardContext& context, std::string_view name, int64_t layer, float* values,
                int64_t rows, int64_t cols, int64_t ld) {
-  if (context.tap == nullptr || !context.tap->wants_stages()) return;
+  if (context.tap == nullptr || !context.tap->wants_stage(name)) return;
   context.tap->stage({name, layer, values, rows, cols, ld});
 }
 

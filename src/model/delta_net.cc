@@ -114,7 +114,7 @@ void normalize(const ForwardContext& context, int64_t layer, int64_t rows, Rows&
   const Config& c = context.config;
   float* q = u.data();
   float* k = u.data() + c.key_width();
-  if (context.tap != nullptr && context.tap->wants_stages()) {
+  if (context.tap != nullptr && context.tap->wants_stage("gdn.q_l2")) {
     Rows copy(rows, c.key_width());
     normalize_heads(context, rows, q, u.cols(), 1.0F, copy.data(), copy.cols());
     tap_stage(context, "gdn.q_l2", layer, copy.data(), rows, copy.cols(), copy.cols());

@@ -101,7 +101,7 @@ Rows gather(const ForwardContext& context, const Routing& routing, const float* 
 void tap_experts(const ForwardContext& context, int64_t layer, const Batch& batch,
                  const Routing& routing, const Rows& x,
                  std::initializer_list<const Linear*> stacks) {
-  if (context.tap == nullptr) return;
+  if (context.tap == nullptr || context.tap->wants_all_experts()) return;
   const auto used = static_cast<int32_t>(context.config.experts_used);
   std::vector<RowOrigin> origins;
   std::vector<float> gate_weights;
@@ -222,7 +222,9 @@ void add_shared(const ForwardContext& context, const Outputs& outputs, int64_t r
 }
 
 void tap_choice(const ForwardContext& context, int64_t layer, int64_t rows, Routing& routing) {
-  if (context.tap == nullptr || !context.tap->wants_stages()) return;
+  const Tap* tap = context.tap;
+  if (tap == nullptr) return;
+  if (!tap->wants_stage("moe.topk_ids") && !tap->wants_stage("moe.topk_weights")) return;
   const int64_t used = context.config.experts_used;
   std::vector<float> ids(routing.ids.begin(), routing.ids.end());
   tap_stage(context, "moe.topk_ids", layer, ids.data(), rows, used, used);
@@ -231,17 +233,58 @@ void tap_choice(const ForwardContext& context, int64_t layer, int64_t rows, Rout
 
 void tap_outputs(const ForwardContext& context, int64_t layer, int64_t rows, const Routing& routing,
                  Outputs& outputs) {
-  if (context.tap == nullptr || !context.tap->wants_stages()) return;
+  if (context.tap == nullptr) return;
   const int64_t hidden = context.config.hidden;
-  Rows ranked(static_cast<int64_t>(routing.place.size()), hidden);
-  for (size_t i = 0; i < routing.place.size(); ++i) {
-    const float* row = outputs.experts.row(routing.place[i]);
-    std::copy(row, row + hidden, ranked.row(static_cast<int64_t>(i)));
+  for (int64_t e = 0; e < context.config.experts; ++e) {
+    const int64_t first = routing.first[static_cast<size_t>(e)];
+    const int64_t count = routing.first[static_cast<size_t>(e) + 1] - first;
+    if (count > 0)
+      context.tap->expert_output({layer, e, outputs.experts.row(first), count, hidden});
   }
-  tap_stage(context, "moe.expert_out", layer, ranked.data(), rows * context.config.experts_used,
-            hidden, hidden);
+  if (context.tap->wants_stage("moe.expert_out")) {
+    Rows ranked(static_cast<int64_t>(routing.place.size()), hidden);
+    for (size_t i = 0; i < routing.place.size(); ++i) {
+      const float* row = outputs.experts.row(routing.place[i]);
+      std::copy(row, row + hidden, ranked.row(static_cast<int64_t>(i)));
+    }
+    tap_stage(context, "moe.expert_out", layer, ranked.data(), rows * context.config.experts_used,
+              hidden, hidden);
+  }
   tap_stage(context, "moe.shared_expert", layer, outputs.shared.data(), rows, hidden, hidden);
   tap_stage(context, "moe.shared_gate_logit", layer, outputs.shared_gate.data(), rows, 1, 1);
+}
+
+// Shows the tap what every expert's matrices would see of every row. Computed expert by expert and
+// thrown away.
+void tap_all_experts(const ForwardContext& context, const BlockWeights& weights, const Batch& batch,
+                     const float* x) {
+  if (context.tap == nullptr || !context.tap->wants_all_experts()) return;
+  const Config& c = context.config;
+  const MoeWeights& w = weights.moe;
+  Rows gate_up(batch.rows, 2 * c.expert_ffn);
+  const auto show = [&](const Linear& linear, int64_t expert, const float* rows) {
+    if (!linear) return;
+    LinearInput input{linear.name, weights.layer, rows,         batch.rows,
+                      linear.cols, linear.cols,   batch.origins};
+    input.expert = expert;
+    context.tap->linear_input(input);
+  };
+  for (int64_t e = 0; e < c.experts; ++e) {
+    const auto expert = static_cast<int32_t>(e);
+    if (w.store != nullptr) w.store->require(weights.layer, {&expert, 1});
+    std::vector<LinearJob> jobs;
+    for (const Linear* linear : {&w.gate_up, &w.gate, &w.up}) {
+      show(*linear, e, x);
+      const int64_t column = linear == &w.up ? c.expert_ffn : 0;
+      if (*linear) {
+        jobs.push_back(
+            {linear, e, x, c.hidden, batch.rows, gate_up.data() + column, gate_up.cols()});
+      }
+    }
+    apply_linears(context, jobs);
+    const Rows inner = activate(context, gate_up, batch.rows);
+    show(w.down, e, inner.data());
+  }
 }
 
 }  // namespace
@@ -253,6 +296,7 @@ void moe(const ForwardContext& context, const BlockWeights& weights, const Batch
   Routing routing = route(context, weights, batch, x);
   tap_choice(context, layer, batch.rows, routing);
   sort_by_expert(context.config.experts, routing);
+  tap_all_experts(context, weights, batch, x);
   require_experts(weights, routing);
   Outputs outputs = run_experts(context, weights, batch, routing, x);
   tap_outputs(context, layer, batch.rows, routing, outputs);

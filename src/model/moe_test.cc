@@ -1,7 +1,9 @@
 #include <gtest/gtest.h>
 
 #include <limits>
+#include <map>
 #include <string>
+#include <tuple>
 
 #include "kernels/dispatch.h"
 #include "model/block.h"
@@ -111,6 +113,44 @@ TEST_F(Moe, RowsGoToTheirExperts) {
   }
   EXPECT_GT(affected, 0);
   EXPECT_LT(affected, 40);
+}
+
+// The routed pass and one in which every expert sees every row give the same output; the second
+// shows the tap, for the rows that an expert serves, what the first one did.
+class Inputs : public Tap {
+ public:
+  explicit Inputs(bool all) : all_(all) {}
+  bool wants_all_experts() const override { return all_; }
+  void linear_input(const LinearInput& input) override {
+    if (input.expert < 0) return;
+    EXPECT_EQ(input.gate_weights.empty(), all_);
+    for (int64_t r = 0; r < input.count; ++r) {
+      const float* row = input.rows + r * input.ld;
+      const RowOrigin& origin = input.origins[static_cast<size_t>(r)];
+      seen[{std::string(input.weight), input.expert, origin.position}].assign(row,
+                                                                              row + input.cols);
+    }
+  }
+  void expert_output(const ExpertOutput& output) override { outputs += output.count; }
+  std::map<std::tuple<std::string, int64_t, int64_t>, std::vector<float>> seen;
+  int64_t outputs = 0;
+
+ private:
+  bool all_;
+};
+
+TEST_F(Moe, AllExpertsSeeEveryRowAndTheOutputStays) {
+  Inputs routed(false), all(true);
+  const std::vector<float> x = rows(30), plain = run(tiny_.blocks[1], x);
+  context_.tap = &routed;
+  EXPECT_EQ(run(tiny_.blocks[1], x), plain);
+  context_.tap = &all;
+  EXPECT_EQ(run(tiny_.blocks[1], x), plain);
+  EXPECT_EQ(routed.seen.size(), 3u * 30 * 2);
+  EXPECT_EQ(all.seen.size(), 3u * 30 * 8);
+  EXPECT_EQ(routed.outputs, 30 * 2);
+  EXPECT_EQ(all.outputs, 30 * 2);
+  for (const auto& [place, row] : routed.seen) EXPECT_EQ(all.seen.at(place), row);
 }
 
 }  // namespace

@@ -2,9 +2,12 @@
 // stage dumps of the tests are all taps.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 namespace karat::model {
 
@@ -44,15 +47,56 @@ struct Stage {
   int64_t rows, cols, ld;
 };
 
+// What one expert makes of its rows, before the gate's weight.
+struct ExpertOutput {
+  int64_t layer, expert;
+  const float* rows;  // [count, cols]
+  int64_t count, cols;
+};
+
 // Called from one thread at a time, in a fixed order (layer by layer; experts in increasing number;
 // rows in batch order), so that sums made by a tap do not depend on threads.
 class Tap {
  public:
   virtual ~Tap() = default;
   virtual void linear_input(const LinearInput& input) { (void)input; }
+  virtual void expert_output(const ExpertOutput& output) { (void)output; }
   // Only computed when wanted: stages cost copies.
   virtual bool wants_stages() const { return false; }
+  virtual bool wants_stage(std::string_view name) const { return (void)name, wants_stages(); }
   virtual void stage(const Stage& stage) { (void)stage; }
+  // True: linear_input() of the experts' matrices is called with every row for every expert,
+  // without gate weights and ranks, instead of just those that the router sends there. What the
+  // pass computes stays the same.
+  virtual bool wants_all_experts() const { return false; }
+};
+
+// Several taps on one pass, called one after the other. They must outlive it.
+class TapGroup : public Tap {
+ public:
+  explicit TapGroup(std::vector<Tap*> taps) : taps_(std::move(taps)) {}
+  void linear_input(const LinearInput& input) override {
+    for (Tap* tap : taps_) tap->linear_input(input);
+  }
+  void expert_output(const ExpertOutput& output) override {
+    for (Tap* tap : taps_) tap->expert_output(output);
+  }
+  bool wants_stage(std::string_view name) const override {
+    return std::any_of(taps_.begin(), taps_.end(),
+                       [&](const Tap* tap) { return tap->wants_stage(name); });
+  }
+  void stage(const Stage& stage) override {
+    for (Tap* tap : taps_) {
+      if (tap->wants_stage(stage.name)) tap->stage(stage);
+    }
+  }
+  bool wants_all_experts() const override {
+    return std::any_of(taps_.begin(), taps_.end(),
+                       [](const Tap* tap) { return tap->wants_all_experts(); });
+  }
+
+ private:
+  std::vector<Tap*> taps_;
 };
 
 }  // namespace karat::model

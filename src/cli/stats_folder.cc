@@ -1,0 +1,61 @@
+#include "cli/stats_folder.h"
+
+#include <filesystem>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/text.h"
+
+namespace karat::cli {
+
+namespace {
+
+constexpr const char* kRouting = "/routing.safetensors";
+constexpr const char* kOutliers = "/outliers.json";
+
+}  // namespace
+
+StatsFolder::StatsFolder(std::string path, bool force, const std::vector<std::string>& inputs)
+    : path_(std::move(path)) {
+  while (path_.size() > 1 && base::ends_with(path_, "/")) path_.pop_back();
+  if (!base::is_directory(path_)) {
+    // A file of that name is refused whatever --force says: nobody gives a folder's name to it.
+    base::check_output(path_, {.force = false, .inputs = inputs});
+    std::error_code error;
+    std::filesystem::create_directory(path_, error);
+    if (error) {
+      throw base::fail(base::ErrorKind::io, "%s: %s", base::printable(path_).c_str(),
+                       error.message().c_str());
+    }
+  }
+  for (const std::string& file : {imatrix_path(), path_ + kRouting, path_ + kOutliers}) {
+    base::check_output(file, {.force = force, .inputs = inputs});
+  }
+}
+
+StatsFolder::~StatsFolder() {
+  std::error_code ignored;
+  std::filesystem::remove(path_, ignored);  // fails unless it is empty
+}
+
+void StatsFolder::begin(const model::Config& config, base::ThreadPool& pool) {
+  routing_.emplace(config.experts, config.experts_used);
+  outliers_.emplace(config.experts, pool);
+}
+
+std::vector<calib::KeptTap*> StatsFolder::taps() { return {&*routing_, &*outliers_}; }
+
+void StatsFolder::write() const {
+  calib::write_routing(path_ + kRouting, routing_->routing());
+  base::write_file(path_ + kOutliers, calib::outliers_json(outliers_->layers()).dump() + "\n");
+}
+
+std::string StatsFolder::text() const {
+  return calib::routing_text(routing_->routing()) + calib::outliers_text(outliers_->layers());
+}
+
+base::Json StatsFolder::super_experts_json() const {
+  return calib::outliers_json(outliers_->layers()).at("super_experts");
+}
+
+}  // namespace karat::cli

@@ -1,0 +1,40 @@
+// OUT of calibrate as a folder: the imatrix, and what else the same pass shows.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "base/threads.h"
+#include "calib/outliers.h"
+#include "calib/routing.h"
+#include "model/config.h"
+
+namespace karat::cli {
+
+class StatsFolder {
+ public:
+  // Makes the folder. Errors as base::check_output of each file in it.
+  StatsFolder(std::string path, bool force, const std::vector<std::string>& inputs);
+  // Removes the folder if nothing is in it.
+  ~StatsFolder();
+  StatsFolder(const StatsFolder&) = delete;
+  StatsFolder& operator=(const StatsFolder&) = delete;
+
+  std::string imatrix_path() const { return path_ + "/imatrix.gguf"; }
+  void begin(const model::Config& config, base::ThreadPool& pool);
+  std::vector<calib::KeptTap*> taps();  // after begin()
+
+  // routing.safetensors and outliers.json; the imatrix is the caller's.
+  void write() const;
+  std::string text() const;
+  base::Json super_experts_json() const;
+
+ private:
+  std::string path_;
+  std::optional<calib::RoutingTap> routing_;
+  std::optional<calib::OutlierTap> outliers_;
+};
+
+}  // namespace karat::cli
