@@ -1,6 +1,7 @@
 #include "exec/expert_cache.h"
 
 #include <algorithm>
+#include <future>
 
 #include "base/error.h"
 #include "base/text.h"
@@ -64,69 +65,172 @@ int64_t ExpertCache::experts() const {
   return static_cast<int64_t>(count);
 }
 
-int32_t ExpertCache::take_oldest() {
-  const int32_t oldest = turns_.back();
-  Slot& slot = slots_[static_cast<size_t>(oldest)];
-  CHECK(slot.used != calls_);  // there is room for one block's experts
-  if (slot.layer < 0) return oldest;
-  Block& owner = blocks_[static_cast<size_t>(slot.layer)];
-  owner.slot[static_cast<size_t>(slot.expert)] = -1;
-  for (auto& places : owner.places) places[static_cast<size_t>(slot.expert)] = nullptr;
-  slot.layer = -1;
-  return oldest;
+ExpertCache::Counts ExpertCache::counts() const {
+  const std::lock_guard lock(mutex_);
+  return counts_;
 }
 
-void ExpertCache::assign(int32_t index, int64_t layer, int32_t expert) {
+// The slot used longest ago becomes this expert's, which is on its way from now on. -1: all are in
+// use or on their way.
+int32_t ExpertCache::take(int64_t layer, int32_t expert) {
+  const auto free = std::find_if(turns_.rbegin(), turns_.rend(), [&](int32_t index) {
+    const Slot& slot = slots_[static_cast<size_t>(index)];
+    return !slot.arriving && (slot.layer < 0 || slot.used != calls_);
+  });
+  if (free == turns_.rend()) return -1;
+  const int32_t index = *free;
+  release(index);
   Slot& slot = slots_[static_cast<size_t>(index)];
-  Block& block = blocks_[static_cast<size_t>(layer)];
-  slot.layer = layer, slot.expert = expert;
-  block.slot[static_cast<size_t>(expert)] = index;
-  std::byte* at = slot.memory;
+  slot.layer = layer, slot.expert = expert, slot.arriving = true;
+  blocks_[static_cast<size_t>(layer)].slot[static_cast<size_t>(expert)] = index;
+  use(index);
+  return index;
+}
+
+void ExpertCache::use(int32_t index) {
+  Slot& slot = slots_[static_cast<size_t>(index)];
+  slot.used = calls_;
+  turns_.splice(turns_.begin(), turns_, slot.turn);
+}
+
+void ExpertCache::arrive(int32_t index) {
+  Slot& slot = slots_[static_cast<size_t>(index)];
+  Block& block = blocks_[static_cast<size_t>(slot.layer)];
+  slot.arriving = false;
+  const std::byte* at = slot.memory;
+  ++counts_.read;
   for (size_t m = 0; m < block.stacks.size(); ++m) {
-    block.places[m][static_cast<size_t>(expert)] = at;
-    at += matrix_bytes(block.stacks[m]);
+    const model::Linear& stack = block.stacks[m];
+    block.places[m][static_cast<size_t>(slot.expert)] = at;
+    at += matrix_bytes(stack);
+    counts_.bytes += static_cast<uint64_t>(stack.rows * stack.row_bytes());
   }
+}
+
+void ExpertCache::release(int32_t index) {
+  Slot& slot = slots_[static_cast<size_t>(index)];
+  if (slot.layer >= 0) {
+    Block& owner = blocks_[static_cast<size_t>(slot.layer)];
+    owner.slot[static_cast<size_t>(slot.expert)] = -1;
+    for (auto& places : owner.places) places[static_cast<size_t>(slot.expert)] = nullptr;
+  }
+  slot.layer = -1;
+  slot.arriving = false;
+}
+
+// A slot on its way belongs to whoever took it.
+void ExpertCache::read(int32_t index, size_t matrix) const {
+  const Slot& slot = slots_[static_cast<size_t>(index)];
+  const Block& block = blocks_[static_cast<size_t>(slot.layer)];
+  std::byte* out = slot.memory;
+  for (size_t m = 0; m < matrix; ++m) out += matrix_bytes(block.stacks[m]);
+  model::read_matrix(source_, block.stacks[matrix], slot.expert, out);
+}
+
+// Gives back, when a reading throws, the slots that were to be filled.
+struct ExpertCache::Unread {
+  ExpertCache& cache;
+  const std::vector<int32_t>& slots;
+  std::unique_lock<std::mutex>& lock;
+  ~Unread() {
+    if (!lock.owns_lock()) lock.lock();
+    for (const int32_t index : slots) {
+      if (cache.slots_[static_cast<size_t>(index)].arriving) cache.release(index);
+    }
+  }
+};
+
+// Reads the experts that the slots were taken for; the lock is held before and after.
+void ExpertCache::fill(const std::vector<int32_t>& slots, size_t stacks,
+                       std::unique_lock<std::mutex>& lock) {
+  const Unread unread{*this, slots, lock};
+  lock.unlock();
+  pool_.for_each(static_cast<int64_t>(slots.size() * stacks), [&](int64_t task, int) {
+    read(slots[static_cast<size_t>(task) / stacks], static_cast<size_t>(task) % stacks);
+  });
+  lock.lock();
+  for (const int32_t index : slots) arrive(index);
 }
 
 void ExpertCache::require(int64_t layer, std::span<const int32_t> experts) {
+  std::unique_lock lock(mutex_);
   ++calls_;
+  expected_.clear();
   counts_.asked += experts.size();
   Block& block = blocks_[static_cast<size_t>(layer)];
-  const auto use = [&](int32_t index) {
-    Slot& slot = slots_[static_cast<size_t>(index)];
-    slot.used = calls_;
-    turns_.splice(turns_.begin(), turns_, slot.turn);
-  };
-  std::vector<int32_t> missing;
+  const auto slot_of = [&](int32_t expert) { return block.slot[static_cast<size_t>(expert)]; };
+  std::vector<int32_t> missing, taken;
   for (const int32_t expert : experts) {
-    const int32_t index = block.slot[static_cast<size_t>(expert)];
-    if (index < 0) {
+    if (slot_of(expert) < 0) {
       missing.push_back(expert);
     } else {
-      use(index);
+      use(slot_of(expert));
     }
   }
-  std::vector<int32_t> taken;
-  for (size_t i = 0; i < missing.size(); ++i) {
-    taken.push_back(take_oldest());
-    use(taken.back());
+  // What the reader still reads for others may be in the way; it ends.
+  for (const int32_t expert : missing) {
+    int32_t index = take(layer, expert);
+    for (; index < 0; index = take(layer, expert)) changed_.wait(lock);
+    taken.push_back(index);
   }
-  // An expert gets its place when it is there: a reading that fails leaves the others in order.
-  const auto stacks = static_cast<int64_t>(block.stacks.size());
-  pool_.for_each(static_cast<int64_t>(missing.size()) * stacks, [&](int64_t task, int) {
-    const auto i = static_cast<size_t>(task / stacks);
-    std::byte* out = slots_[static_cast<size_t>(taken[i])].memory;
-    for (int64_t m = 0; m < task % stacks; ++m) {
-      out += matrix_bytes(block.stacks[static_cast<size_t>(m)]);
+  counts_.missed += missing.size();
+  fill(taken, block.stacks.size(), lock);
+  for (const int32_t expert : experts) {
+    changed_.wait(lock, [&] {
+      const int32_t index = slot_of(expert);
+      return index < 0 || !slots_[static_cast<size_t>(index)].arriving;
+    });
+  }
+  // What the reader could not read is read again here, for the message.
+  const bool all = std::all_of(experts.begin(), experts.end(),
+                               [&](int32_t expert) { return slot_of(expert) >= 0; });
+  lock.unlock();
+  if (!all) require(layer, experts);
+}
+
+void ExpertCache::expect(int64_t layer, std::span<const int32_t> experts) {
+  const std::lock_guard lock(mutex_);
+  expected_.clear();
+  for (const int32_t expert : experts) expected_.push_back({layer, expert});
+  if (!reader_.joinable()) reader_ = std::thread([this] { read_expected(); });
+  changed_.notify_all();
+}
+
+void ExpertCache::read_expected() {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    changed_.wait(lock, [&] { return ending_ || !expected_.empty(); });
+    if (ending_) return;
+    const Expected next = expected_.back();
+    expected_.pop_back();
+    const Block& block = blocks_[static_cast<size_t>(next.layer)];
+    if (block.slot[static_cast<size_t>(next.expert)] >= 0) continue;
+    const int32_t index = take(next.layer, next.expert);
+    if (index < 0) continue;
+    lock.unlock();
+    // The future keeps what the reading throws; require() will meet it again.
+    bool sound = false;
+    std::async(std::launch::deferred, [&] {
+      for (size_t m = 0; m < block.stacks.size(); ++m) read(index, m);
+      sound = true;
+    }).wait();
+    lock.lock();
+    if (sound) {
+      arrive(index);
+    } else {
+      release(index);
     }
-    const model::Linear& stack = block.stacks[static_cast<size_t>(task % stacks)];
-    model::read_matrix(source_, stack, missing[i], out);
-  });
-  for (size_t i = 0; i < missing.size(); ++i) assign(taken[i], layer, missing[i]);
-  counts_.read += missing.size();
-  for (const model::Linear& stack : block.stacks) {
-    counts_.bytes += missing.size() * static_cast<uint64_t>(stack.rows * stack.row_bytes());
+    changed_.notify_all();
   }
+}
+
+ExpertCache::~ExpertCache() {
+  {
+    const std::lock_guard lock(mutex_);
+    ending_ = true;
+  }
+  changed_.notify_all();
+  if (reader_.joinable()) reader_.join();
 }
 
 }  // namespace karat::exec

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "base/rng.h"
 #include "format/gguf.h"
 #include "model/config.h"
 #include "support/golden.h"
@@ -58,6 +59,39 @@ TEST_F(ExpertCacheTest, KeepsTheExpertsUsedLast) {
   int gone = 0;
   for (const int32_t e : every) gone += blocks_[0].moe.up.expert(e) == nullptr ? 1 : 0;
   EXPECT_EQ(gone, 2);
+}
+
+TEST_F(ExpertCacheTest, ExpectedExpertsComeByThemselves) {
+  cache_.reserve(cache_.expert_bytes() * static_cast<uint64_t>(config_.experts));
+  const std::vector<int32_t> some = {0, 3};
+  cache_.expect(2, some);
+  while (cache_.counts().read < some.size()) std::this_thread::yield();
+  cache_.require(2, some);
+  EXPECT_EQ(cache_.counts().missed, 0u);
+  for (const int32_t e : some) expect_here(blocks_[2].moe.down, e);
+}
+
+// Expectations and requirements in each other's way, with room for one block only.
+TEST_F(ExpertCacheTest, ManyOfBoth) {
+  cache_.reserve(cache_.expert_bytes() * static_cast<uint64_t>(config_.experts));
+  base::Rng rng(1);
+  const auto draw = [&] {
+    std::vector<int32_t> experts;
+    for (int32_t e = 0; e < config_.experts; ++e) {
+      if (rng.below(2) == 0) experts.push_back(e);
+    }
+    return experts;
+  };
+  const auto layers = static_cast<uint64_t>(config_.layers());
+  for (int round = 0; round < 300; ++round) {
+    const std::vector<int32_t> experts = draw();
+    const auto layer = static_cast<int64_t>(rng.below(layers));
+    cache_.expect(static_cast<int64_t>(rng.below(layers)), draw());
+    if (rng.below(2) == 0) std::this_thread::yield();
+    cache_.require(layer, experts);
+    cache_.expect(static_cast<int64_t>(rng.below(layers)), draw());
+    for (const int32_t e : experts) expect_here(blocks_[static_cast<size_t>(layer)].moe.down, e);
+  }
 }
 
 TEST_F(ExpertCacheTest, NeedsRoomForOneBlock) {

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/interrupt.h"
 #include "base/text.h"
+#include "model/block.h"
 #include "model/names.h"
 
 namespace karat::exec {
@@ -83,8 +84,13 @@ void ResidentModel::forward(const model::ForwardContext& context,
   for (const model::Segment& segment : segments) rows += segment.rows;
   CHECK(static_cast<int64_t>(tokens.size()) == rows);
   model::embed(context, head_, tokens, hidden);
-  for (const model::BlockWeights& block : blocks_) {
-    model::forward_block(context, block, segments, hidden);
+  constexpr int64_t kRowsToGuessFor = 16;  // more rows want most experts anyway
+  const bool guesses = experts_ != nullptr && rows <= kRowsToGuessFor;
+  for (size_t layer = 0; layer < blocks_.size(); ++layer) {
+    model::forward_block(context, blocks_[layer], segments, hidden);
+    if (!guesses || layer + 1 == blocks_.size()) continue;
+    const model::BlockWeights& next = blocks_[layer + 1];
+    experts_->expect(next.layer, model::likely_experts(context, next, hidden, rows));
   }
   model::final_norm(context, head_, hidden, rows, hidden);
   for (const model::Segment& segment : segments) segment.state->advance(segment.rows);

@@ -31,6 +31,11 @@ void delta_net(const ForwardContext& context, const BlockWeights& weights, const
 void moe(const ForwardContext& context, const BlockWeights& weights, const Batch& batch,
          const float* x, float* y);
 
+// The experts that the block's router would choose for rows x [rows, H] if they entered the mixture
+// as they are, rising: before the block has run, a guess at what it will choose.
+std::vector<int32_t> likely_experts(const ForwardContext& context, const BlockWeights& weights,
+                                    const float* x, int64_t rows);
+
 // y = RMS(x; w) of rows of w.size() columns, contiguous; y may be x.
 void norm_rows(const ForwardContext& context, const float* x, const Vector& w, int64_t rows,
                float* y);

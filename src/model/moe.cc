@@ -289,6 +289,25 @@ void tap_all_experts(const ForwardContext& context, const BlockWeights& weights,
 
 }  // namespace
 
+std::vector<int32_t> likely_experts(const ForwardContext& context, const BlockWeights& weights,
+                                    const float* x, int64_t rows) {
+  const Config& c = context.config;
+  Rows normed(rows, c.hidden), logits(rows, c.experts);
+  norm_rows(context, x, weights.post_attention_norm, rows, normed.data());
+  apply_linear(context, weights.moe.router, 0, normed.data(), c.hidden, rows, logits.data(),
+               c.experts);
+  const auto used = static_cast<size_t>(c.experts_used);
+  std::vector<int32_t> ids(static_cast<size_t>(rows) * used);
+  std::vector<float> chosen(used);
+  for (int64_t r = 0; r < rows; ++r) {
+    choose(logits.row(r), c.experts, c.experts_used, ids.data() + r * c.experts_used,
+           chosen.data());
+  }
+  std::sort(ids.begin(), ids.end());
+  ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
+  return ids;
+}
+
 void moe(const ForwardContext& context, const BlockWeights& weights, const Batch& batch,
          const float* x, float* y) {
   const int64_t layer = weights.layer;
