@@ -42,7 +42,10 @@ exec::StreamMemory stream_memory(const tensor::TensorSource& source, const model
 uint64_t streamed_bytes(const tensor::TensorSource& source, const model::Config& config,
                         const Corpus& corpus, const StreamedOptions& options) {
   const int64_t blocks = options.stream.with_mtp ? config.blocks() : config.layers();
-  return stream_memory(source, config, corpus, options).total() + statistics_bytes(source, blocks);
+  const uint64_t hessians =
+      options.hessians ? HessianTap::bytes_needed(config, corpus.tokens_used()) : 0;
+  return stream_memory(source, config, corpus, options).total() + statistics_bytes(source, blocks) +
+         hessians;
 }
 
 uint64_t checkpoint_bytes(const tensor::TensorSource& source, const model::Config& config,
@@ -55,9 +58,11 @@ int64_t batch_that_fits(const tensor::TensorSource& source, const model::Config&
                         const Corpus& corpus, StreamedOptions options, uint64_t bytes_allowed,
                         const std::string& limit) {
   const int64_t blocks = options.stream.with_mtp ? config.blocks() : config.layers();
+  const uint64_t hessians =
+      options.hessians ? HessianTap::bytes_needed(config, corpus.tokens_used()) : 0;
   const auto batch = exec::LayerStream::batch_that_fits(
       source, config, corpus.tokens_used(), longest_of(corpus), options.stream,
-      statistics_bytes(source, blocks), bytes_allowed);
+      statistics_bytes(source, blocks) + hessians, bytes_allowed);
   if (batch) return *batch;
   options.stream.batch_tokens = exec::LayerStream::kBatchMin;
   const uint64_t needed = streamed_bytes(source, config, corpus, options);
@@ -113,8 +118,10 @@ tensor::Importance calibrate_streamed(const tensor::TensorSource& source,
   const auto tokens = std::span(corpus.tokens).first(static_cast<size_t>(corpus.tokens_used()));
   exec::LayerStream stream(source, config, tokens, ends, options.stream, pool);
   ImportanceTap tap(config.experts, options.process_output, pool);
+  std::optional<HessianTap> hessians;
   std::vector<model::Tap*> all(options.also.begin(), options.also.end());
   all.push_back(&tap);
+  if (options.hessians) all.push_back(&hessians.emplace(config, ends, pool));
   model::TapGroup taps(std::move(all));
   begin(stream, tap, options);
   base::Progress progress("calibrate", "token-layers", work_of(stream, 0, stream.stages()));
@@ -130,6 +137,7 @@ tensor::Importance calibrate_streamed(const tensor::TensorSource& source,
       progress.add(share * static_cast<double>(batch.rows), "block " + std::to_string(stage));
     });
     tap.require_finite(source.origin());
+    if (hessians) hessians->consume(options.hessians);
     save(stream, tap, options);
   }
   set_chunks(tap.importance(), corpus);

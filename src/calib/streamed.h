@@ -6,6 +6,7 @@
 #include <string>
 
 #include "calib/corpus.h"
+#include "calib/hessian.h"
 #include "calib/importance.h"
 #include "exec/stream.h"
 #include "tensor/source.h"
@@ -19,6 +20,8 @@ struct StreamedOptions {
   std::vector<KeptTap*> also = {};  // further taps on the same pass
   // If set, the run begins where it says and saves itself there after every block.
   StreamCheckpoint* checkpoint = nullptr;
+  // If set, gets the Hessians of every block (calib/hessian.h).
+  HessianConsumer hessians = nullptr;
   bool force = false;  // begin anew where the checkpoint is another command's
 };
 
