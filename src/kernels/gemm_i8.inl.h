@@ -115,12 +115,12 @@ ISA_INLINE void multiply_group(const IntegerProduct& a, const uint8_t* w, const 
                                int64_t rows, float* totals) {
   Panel panel;
   const int64_t panels = panels_of(a.cols);
-  const int64_t panel_bytes = kGroupRows * tensor::row_bytes(a.type, kPanelCols);
+  const int64_t bytes = panel_bytes(a.type, kPanelCols);
   std::memset(totals, 0, static_cast<size_t>(rows) * 16 * sizeof(float));
   for (int64_t p = 0; p < panels; ++p) {
     const int64_t left = a.cols / kBlockCols - kPanelBlocks * p;
     const int blocks = static_cast<int>(std::min<int64_t>(kPanelBlocks, left));
-    Format::unpack(w + p * panel_bytes, blocks, panel);
+    Format::unpack(w + p * bytes, blocks, panel);
     for (int64_t r = 0; r < rows;) {
       const int64_t width = tile_width(rows - r, Lanes::kTileRows);
       const int32_t* tile = x + (r * panels + p * width) * kBlockWords;
@@ -133,7 +133,7 @@ ISA_INLINE void multiply_group(const IntegerProduct& a, const uint8_t* w, const 
 
 template <class Format>
 void gemm_packed(const IntegerProduct& a) noexcept {
-  const int64_t group_bytes = kGroupRows * tensor::row_bytes(a.type, a.cols);
+  const int64_t group_bytes = packed_bytes(a.type, kGroupRows, a.cols);
   const int64_t row_words = panels_of(a.cols) * kBlockWords;
   alignas(64) float totals[kRowsAtATime * 16];
   for (int64_t row = 0; row < a.rows; row += kRowsAtATime) {

@@ -192,22 +192,21 @@ struct StoredIQ4XS {
 };
 
 // Adds the codes of two steps, one to a byte, to the planes.
-void put_codes(PackedCodes form, int64_t blocks, int64_t step, int64_t lane, uint64_t codes,
-               std::byte* panel) {
-  const PanelOffsets at = panel_offsets(form, blocks);
-  const auto put = [&](int64_t plane, int bits, uint64_t values) {
+void put_codes(PackedCodes form, int64_t step, int64_t lane, uint64_t codes, std::byte* panel) {
+  std::byte* block = panel + step / kBlockSteps * code_bytes(form);
+  const auto put = [&](std::byte* plane, int bits, uint64_t values) {
     const int64_t per_line = 8 / bits;
     values &= bytes_of((1U << bits) - 1);
-    for (int64_t s = step; s < step + 2; ++s, values >>= 32) {
-      std::byte* lane_at = panel + plane + 64 * (s / per_line) + 4 * lane;
+    for (int64_t s = step % kBlockSteps; s < step % kBlockSteps + 2; ++s, values >>= 32) {
+      std::byte* lane_at = plane + 64 * (s / per_line) + 4 * lane;
       uint32_t word;
       std::memcpy(&word, lane_at, sizeof word);
       word |= static_cast<uint32_t>(values) << bits * (s % per_line);
       std::memcpy(lane_at, &word, sizeof word);
     }
   };
-  put(0, form.low_bits, codes);
-  if (form.high_bits > 0) put(at.high, form.high_bits, codes >> form.low_bits);
+  put(block, form.low_bits, codes);
+  if (form.high_bits > 0) put(block + 64 * form.low_bits, form.high_bits, codes >> form.low_bits);
 }
 
 template <class Stored>
@@ -215,20 +214,19 @@ void pack(DType type, const std::byte* stored, int64_t rows, int64_t cols, std::
   const PackedCodes form = packed_codes(type);
   const int64_t row_bytes = tensor::row_bytes(type, cols);
   const int64_t panel_stored = tensor::row_bytes(type, kPanelCols);
-  const int64_t groups = (rows + kGroupRows - 1) / kGroupRows;
   const int64_t group_bytes = packed_bytes(type, kGroupRows, cols);
-  std::memset(out, 0, static_cast<size_t>(groups * group_bytes));
+  std::memset(out, 0, static_cast<size_t>(packed_bytes(type, rows, cols)));
   for (int64_t r = 0; r < rows; ++r) {
     const int64_t lane = r % kGroupRows;
     std::byte* group = out + r / kGroupRows * group_bytes;
     for (int64_t p = 0; p < panels_of(cols); ++p) {
       const int64_t blocks = std::min<int64_t>(kPanelBlocks, cols / kBlockCols - kPanelBlocks * p);
       const StoredPanel row{stored + r * row_bytes + p * panel_stored, blocks};
-      std::byte* panel = group + p * kGroupRows * panel_stored;
+      std::byte* panel = group + p * panel_bytes(type, kPanelCols);
       for (int64_t step = 0; step < kBlockSteps * blocks; step += 2) {
-        put_codes(form, blocks, step, lane, Stored::codes8(row, 4 * step), panel);
+        put_codes(form, step, lane, Stored::codes8(row, 4 * step), panel);
       }
-      Stored::pack_scales(row, lane, panel + panel_offsets(form, blocks).scales);
+      Stored::pack_scales(row, lane, panel + blocks * code_bytes(form));
     }
   }
 }
@@ -237,8 +235,14 @@ void pack(DType type, const std::byte* stored, int64_t rows, int64_t cols, std::
 
 bool has_integer_form(DType type) { return packed_codes(type).low_bits > 0; }
 
+int64_t panel_bytes(DType type, int64_t cols) {
+  return (kGroupRows * tensor::row_bytes(type, cols) + 63) / 64 * 64;
+}
+
 int64_t packed_bytes(DType type, int64_t rows, int64_t cols) {
-  return (rows + kGroupRows - 1) / kGroupRows * kGroupRows * tensor::row_bytes(type, cols);
+  const int64_t whole = cols / kPanelCols * panel_bytes(type, kPanelCols);
+  const int64_t group = whole + panel_bytes(type, cols % kPanelCols);
+  return (rows + kGroupRows - 1) / kGroupRows * group;
 }
 
 void pack_rows(DType type, const std::byte* stored, int64_t rows, int64_t cols, std::byte* out) {

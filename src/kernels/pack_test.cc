@@ -13,10 +13,12 @@ namespace {
 
 using tensor::DType;
 
-TEST(Pack, TakesTheStoredBytesForWholeGroups) {
+TEST(Pack, TakesTheStoredBytesForWholeGroupsAndLines) {
   EXPECT_EQ(packed_bytes(DType::q4_k, 16, 512), 16 * 2 * 144);
   EXPECT_EQ(packed_bytes(DType::q4_k, 17, 512), 32 * 2 * 144);
-  EXPECT_EQ(packed_bytes(DType::q8_0, 3, 96), 16 * 3 * 34);
+  EXPECT_EQ(packed_bytes(DType::q8_0, 3, 64), 16 * 2 * 34);
+  EXPECT_EQ(packed_bytes(DType::q8_0, 3, 256 + 32), 16 * 8 * 34 + 16 * 34 + 32);
+  EXPECT_EQ(packed_bytes(DType::q6_k, 16, 512), 2 * (16 * 210 + 32));
   EXPECT_FALSE(has_integer_form(DType::f32));
   EXPECT_FALSE(has_integer_form(DType::bf16));
   EXPECT_FALSE(has_integer_form(DType::iq2_xs));
@@ -53,13 +55,13 @@ TEST(Pack, PlanesHoldTheStoredCodes) {
         codec::Grid grid;
         codec.unpack(stored.data() + r * tensor::row_bytes(type, cols) + block * info.block_bytes,
                      grid, codes.data());
-        const int64_t blocks = std::min<int64_t>(8, cols / 32 - k / 256 * 8);
         const std::byte* panel =
-            packed.data() + r / 16 * group_bytes + k / 256 * 16 * tensor::row_bytes(type, 256);
-        const int64_t step = k % 256 / 4;
-        unsigned code = read(panel, form.low_bits, step, r % 16, k % 4);
+            packed.data() + r / 16 * group_bytes + k / 256 * panel_bytes(type, 256);
+        const std::byte* block_at = panel + k % 256 / 32 * code_bytes(form);
+        const int64_t step = k % 32 / 4;
+        unsigned code = read(block_at, form.low_bits, step, r % 16, k % 4);
         if (form.high_bits > 0) {
-          const std::byte* high = panel + panel_offsets(form, blocks).high;
+          const std::byte* high = block_at + 64 * form.low_bits;
           code |= read(high, form.high_bits, step, r % 16, k % 4) << form.low_bits;
         }
         const codec::Code expected = codes[static_cast<size_t>(k % info.block_elems)];

@@ -1,14 +1,16 @@
 // Quantized weights in the order in which the integer product reads them ("P16"): 16 rows of the
-// matrix side by side, 256 columns at a time, in as many bytes as the file's blocks take. Rows that
-// are missing in the last group are zero.
+// matrix side by side, 256 columns at a time, in as many bytes as the file's blocks take (and a
+// little padding). Rows that are missing in the last group are zero.
 //
 // A group of 16 rows is a sequence of panels of 256 columns (the last one of fewer, if the type has
 // blocks of 32). Columns come in steps of four, eight steps in a block of 32; lane l of a 64-byte
-// line is its l-th dword and belongs to row l. A panel of b blocks holds
-//   * low bits of the codes: 64 * low_bits * b bytes of lines. Byte j of a lane has column j of
-//     8 / low_bits consecutive steps, the first in its lowest bits;
-//   * high bits (Q5, Q6, Q3), the same way: 64 * high_bits * b bytes;
-//   * scales, per type (unpack.inl.h), 16 rows side by side in each of their arrays.
+// line is its l-th dword and belongs to row l. A panel of b blocks holds, in the order of reading,
+//   * per block the low bits of its codes, 64 * low_bits bytes of lines: byte j of a lane has
+//   column
+//     j of 8 / low_bits consecutive steps, the first in its lowest bits; then the high bits (Q5,
+//     Q6, Q3) the same way, 64 * high_bits bytes;
+//   * scales, per type (unpack.inl.h), 16 rows side by side in each of their arrays;
+//   * up to a multiple of 64 bytes nothing (Q6_K: 32 bytes of 3,392).
 #pragma once
 
 #include <cstddef>
@@ -55,19 +57,13 @@ constexpr PackedCodes packed_codes(tensor::DType type) {
   }
 }
 
-// Where a panel of so many blocks keeps its planes.
-struct PanelOffsets {
-  int64_t high;
-  int64_t scales;
-};
-constexpr PanelOffsets panel_offsets(PackedCodes codes, int64_t blocks) {
-  const int64_t high = 64 * codes.low_bits * blocks;
-  return {high, high + 64 * codes.high_bits * blocks};
-}
+// Bytes of a block of a panel's codes.
+constexpr int64_t code_bytes(PackedCodes codes) { return 64 * (codes.low_bits + codes.high_bits); }
 
 // Whether weights of this type can be packed.
 bool has_integer_form(tensor::DType type);
-// Bytes of a matrix [rows, cols], or of the panels of one group for rows = 16.
+// Bytes of a panel of `cols` columns (at most 256), and of a matrix [rows, cols].
+int64_t panel_bytes(tensor::DType type, int64_t cols);
 int64_t packed_bytes(tensor::DType type, int64_t rows, int64_t cols);
 // Packs `rows` rows of stored blocks, adjacent at `stored`, into whole groups at `out`.
 void pack_rows(tensor::DType type, const std::byte* stored, int64_t rows, int64_t cols,

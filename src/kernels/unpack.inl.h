@@ -22,9 +22,10 @@ struct alignas(64) Panel {
 
 // Bits [kBits * (s % n), ..) of every byte of step s's line, moved to bit kTo; n steps to a line.
 template <int kBits, int kTo>
-ISA_INLINE I16x plane_bits(const uint8_t* plane, int block, int s) {
+ISA_INLINE I16x plane_bits(const uint8_t* plane, int s) {
   constexpr int kPerLine = 8 / kBits;
-  const I16x line = bits(load_raw(plane + 64 * (kBlockSteps / kPerLine * block + s / kPerLine)));
+  const uint8_t* at = plane + 64 * (s / kPerLine);
+  const I16x line = bits(load_raw(at));
   if constexpr (kBits == 8) {
     return line;
   } else {
@@ -37,22 +38,21 @@ ISA_INLINE I16x plane_bits(const uint8_t* plane, int block, int s) {
   }
 }
 
-// The codes of all steps, made by of_step(block, step in the block).
-template <class OfStep>
-ISA_INLINE void unpack_codes(int blocks, Panel& panel, OfStep of_step) {
+// The codes of all steps, made by of_step(block's codes, step in the block).
+template <int kBits, class OfStep>
+ISA_INLINE void unpack_codes(const uint8_t* p, int blocks, Panel& panel, OfStep of_step) {
   uint8_t* out = panel.code;
-  for (int b = 0; b < blocks; ++b) {
+  for (int b = 0; b < blocks; ++b, p += 64 * kBits) {
     ISA_UNROLL
-    for (int s = 0; s < kBlockSteps; ++s, out += 64) store_bytes(out, of_step(b, s));
+    for (int s = 0; s < kBlockSteps; ++s, out += 64) store_bytes(out, of_step(p, s));
   }
 }
 
 template <int kLow, int kHigh>
 ISA_INLINE void unpack_planes(const uint8_t* p, int blocks, Panel& panel, int32_t add_to_each = 0) {
-  const uint8_t* high = p + 64 * kLow * blocks;
-  unpack_codes(blocks, panel, [&](int b, int s) {
-    I16x code = plane_bits<kLow, 0>(p, b, s);
-    if constexpr (kHigh > 0) code = bit_or(code, plane_bits<kHigh, kLow>(high, b, s));
+  unpack_codes<kLow + kHigh>(p, blocks, panel, [&](const uint8_t* block, int s) {
+    I16x code = plane_bits<kLow, 0>(block, s);
+    if constexpr (kHigh > 0) code = bit_or(code, plane_bits<kHigh, kLow>(block + 64 * kLow, s));
     return add_to_each == 0 ? code : add(code, splat_i(add_to_each * 0x01010101));
   });
 }
@@ -69,8 +69,8 @@ constexpr std::array<uint8_t, 16> kFp4Above = levels_above(codec::kFp4Levels, 16
 // Nibbles as indices of 16 levels.
 ISA_INLINE void unpack_levels(const uint8_t* p, int blocks, Panel& panel,
                               const std::array<uint8_t, 16>& levels) {
-  unpack_codes(blocks, panel, [&](int b, int s) {
-    return lookup_bytes(levels.data(), plane_bits<4, 0>(p, b, s));
+  unpack_codes<4>(p, blocks, panel, [&](const uint8_t* block, int s) {
+    return lookup_bytes(levels.data(), plane_bits<4, 0>(block, s));
   });
 }
 

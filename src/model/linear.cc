@@ -70,10 +70,9 @@ void run_packed_tile(const kernels::KernelTable& kernels, const Tile& tile) {
   const Linear& w = *job.w;
   const int64_t row_bytes =
       kernels::panels_of(w.cols) * static_cast<int64_t>(sizeof(kernels::QuantizedBlock));
-  kernels.gemm_i8({w.dtype, w.expert(job.expert) + tile.first * w.row_bytes(),
-                   tile.last - tile.first, w.cols, job.tiles + tile.row_first * row_bytes,
-                   tile.row_last - tile.row_first, job.y + tile.row_first * job.ldy + tile.first,
-                   job.ldy});
+  kernels.gemm_i8({w.dtype, w.panels_at(job.expert, tile.first), tile.last - tile.first, w.cols,
+                   job.tiles + tile.row_first * row_bytes, tile.row_last - tile.row_first,
+                   job.y + tile.row_first * job.ldy + tile.first, job.ldy});
 }
 
 // Inputs of a product of bf16 pairs: bf16 rows an odd number of cache lines apart where cols are a

@@ -27,7 +27,8 @@ void read_packed(const tensor::TensorSource& source, const TensorInfo& info, con
   const int64_t rows = std::min(piece_rows(w), w.rows - first);
   std::vector<std::byte> stored(static_cast<size_t>(rows * w.row_bytes()));
   source.read_rows(info, expert * w.rows + first, rows, stored);
-  kernels::pack_rows(w.dtype, stored.data(), rows, w.cols, out + first * w.row_bytes());
+  kernels::pack_rows(w.dtype, stored.data(), rows, w.cols,
+                     out + kernels::packed_bytes(w.dtype, first, w.cols));
 }
 
 // Reads tensors of one block (or of none, for layer -1) by their names without the prefix.

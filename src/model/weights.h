@@ -37,6 +37,10 @@ struct Linear {
   const std::byte* expert(int64_t e) const {
     return places != nullptr ? places[e] : data + e * expert_bytes();
   }
+  // Rows from `row` on of a matrix in panels; row is the first of a group.
+  const std::byte* panels_at(int64_t e, int64_t row) const {
+    return expert(e) + kernels::packed_bytes(dtype, row, cols);
+  }
   explicit operator bool() const { return data != nullptr || places != nullptr; }  // false: absent
 };
 
