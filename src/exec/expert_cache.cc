@@ -27,7 +27,7 @@ void ExpertCache::adopt(model::BlockWeights& block) {
   model::MoeWeights& moe = block.moe;
   for (model::Linear* stack : {&moe.gate, &moe.up, &moe.gate_up, &moe.down}) {
     if (stack->experts <= 1) continue;
-    CHECK(!*stack);
+    CHECK(!*stack && stack->rows > 0);
     const auto experts = static_cast<size_t>(stack->experts);
     own.slot.assign(experts, -1);
     own.places.emplace_back(experts, nullptr);
@@ -40,6 +40,7 @@ void ExpertCache::adopt(model::BlockWeights& block) {
 }
 
 void ExpertCache::reserve(uint64_t bytes_max) {
+  if (slot_bytes_ == 0) return;  // no block has a stack
   size_t largest = 0;
   for (const Block& block : blocks_) largest = std::max(largest, block.slot.size());
   const uint64_t wanted = std::min(bytes_max / slot_bytes_, static_cast<uint64_t>(experts()));

@@ -18,6 +18,7 @@
 
 namespace karat::exec {
 
+// For one pass at a time: what require() brought is there until it is called again.
 class ExpertCache : public model::ExpertStore {
  public:
   // What came of require() so far.

@@ -2,8 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <thread>
+
 #include "base/error.h"
 #include "base/rng.h"
+#include "codec/codec.h"
 #include "format/gguf.h"
 #include "model/config.h"
 #include "support/golden.h"
@@ -91,6 +95,90 @@ TEST_F(ExpertCacheTest, ManyOfBoth) {
     cache_.require(layer, experts);
     cache_.expect(static_cast<int64_t>(rng.below(layers)), draw());
     for (const int32_t e : experts) expect_here(blocks_[static_cast<size_t>(layer)].moe.down, e);
+  }
+}
+
+// Reads of one expert fail while it is broken.
+class BrokenSource : public tensor::TensorSource {
+ public:
+  explicit BrokenSource(const tensor::TensorSource& sound) : sound_(sound) {}
+  const std::vector<tensor::TensorInfo>& tensors() const override { return sound_.tensors(); }
+  void read_rows(const tensor::TensorInfo& tensor, int64_t row_begin, int64_t row_count,
+                 std::span<std::byte> out) const override {
+    if (row_begin == broken * tensor.shape.rows() / tensor.shape.experts()) {
+      throw base::fail(base::ErrorKind::io, "broken");
+    }
+    sound_.read_rows(tensor, row_begin, row_count, out);
+  }
+  std::atomic<int64_t> broken = -1;
+
+ private:
+  const tensor::TensorSource& sound_;
+};
+
+TEST_F(ExpertCacheTest, AReadingThatFailsLeavesTheOthersInOrder) {
+  BrokenSource source(source_);
+  model::BlockWeights block = model::bind_block(source_, config_, 1, bytes_);
+  ExpertCache cache(source, pool_);
+  cache.adopt(block);
+  cache.reserve(uint64_t{1} << 40);
+  cache.require(1, std::vector<int32_t>{0});
+  source.broken = 2;
+  for (const bool expected_before : {false, true}) {
+    if (expected_before) cache.expect(1, std::vector<int32_t>{2});
+    EXPECT_THROW(cache.require(1, std::vector<int32_t>{0, 2, 3}), base::Error);
+    expect_here(block.moe.down, 0);
+    EXPECT_EQ(block.moe.down.expert(2), nullptr);
+  }
+  source.broken = -1;
+  cache.require(1, std::vector<int32_t>{0, 2, 3});
+  for (const int64_t e : {0, 2, 3}) expect_here(block.moe.down, e);
+}
+
+// Stacks of experts as Q8_0, everything else as it is.
+class Q8Experts : public tensor::TensorSource {
+ public:
+  explicit Q8Experts(const tensor::TensorSource& floats)
+      : floats_(floats), tensors_(floats.tensors()) {
+    for (tensor::TensorInfo& info : tensors_) {
+      if (info.shape.rank() == 3) info.dtype = tensor::DType::q8_0;
+    }
+  }
+  const std::vector<tensor::TensorInfo>& tensors() const override { return tensors_; }
+  void read_rows(const tensor::TensorInfo& tensor, int64_t row_begin, int64_t row_count,
+                 std::span<std::byte> out) const override {
+    const tensor::TensorInfo& stored = floats_.at(tensor.name);
+    if (tensor.dtype == stored.dtype) return floats_.read_rows(stored, row_begin, row_count, out);
+    std::vector<float> row(static_cast<size_t>(stored.shape.cols()));
+    const auto bytes = static_cast<size_t>(tensor.row_bytes());
+    for (int64_t r = 0; r < row_count; ++r) {
+      floats_.read_rows(stored, row_begin + r, 1, std::as_writable_bytes(std::span(row)));
+      codec::codec_for(tensor.dtype)
+          .encode_row(row, {}, out.subspan(static_cast<size_t>(r) * bytes, bytes));
+    }
+  }
+
+ private:
+  const tensor::TensorSource& floats_;
+  std::vector<tensor::TensorInfo> tensors_;
+};
+
+// Packed experts are those that a model with all of them holds.
+TEST_F(ExpertCacheTest, PackedExpertsAreThoseOfTheWholeStack) {
+  const Q8Experts source(source_);
+  model::WeightBytes all(model::Layout::panels), part(model::Layout::panels);
+  part.leave_experts();
+  const model::BlockWeights whole = model::bind_block(source, config_, 0, all);
+  model::BlockWeights block = model::bind_block(source, config_, 0, part);
+  ExpertCache cache(source, pool_);
+  cache.adopt(block);
+  cache.reserve(uint64_t{1} << 40);
+  cache.require(0, std::vector<int32_t>{1});
+  for (const auto stack : {&model::MoeWeights::gate, &model::MoeWeights::down}) {
+    const model::Linear& expected = whole.moe.*stack;
+    ASSERT_EQ(expected.layout, model::Layout::panels);
+    EXPECT_TRUE(std::equal(expected.expert(1), expected.expert(1) + expected.expert_bytes(),
+                           (block.moe.*stack).expert(1)));
   }
 }
 

@@ -51,7 +51,8 @@ class ResidentModel {
 
   // Trunk: embeds `tokens` (all segments' rows in order), runs every block and the final norm,
   // advances the states. hidden: [tokens.size(), H], the rows that go into the head (and into the
-  // MTP block).
+  // MTP block). Passes of a model whose experts come and go run one at a time. If it throws, as
+  // only the reading of experts does, the states are of no further use.
   void forward(const model::ForwardContext& context, std::span<const model::Segment> segments,
                std::span<const int32_t> tokens, float* hidden) const;
 

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <vector>
 
+#include "base/error.h"
 #include "model/activations.h"
 #include "model/attend.h"
 #include "model/block.h"
@@ -90,6 +91,7 @@ void extend_cache(const ForwardContext& context, const Batch& batch, int64_t lay
     const Segment& segment = batch.segments[s];
     AttentionState& cache = segment.state->block(layer).attention;
     const int64_t kept = cache.k.rows();
+    CHECK(kept == batch.first_position[s]);
     cache.k.resize(kept + segment.rows);
     cache.v.resize(kept + segment.rows);
     const int64_t row = batch.first_row[s];
