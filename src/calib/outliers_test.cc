@@ -9,6 +9,7 @@
 #include "calib/importance.h"
 #include "model/open.h"
 #include "support/edited_source.h"
+#include "support/files.h"
 #include "support/shared.h"
 
 namespace karat::calib {
@@ -33,6 +34,20 @@ TEST(Outliers, AreOfTheRowsGiven) {
   EXPECT_EQ(layer.experts[1].value_max, 4);
   EXPECT_EQ(layer.experts[0].rows, 0);
   EXPECT_EQ(layer.experts[0].norm_mean(), 0);
+}
+
+TEST(Outliers, AreTakenUpWhereTheyWereKept) {
+  const test::TempDir folder;
+  base::ThreadPool pool(1);
+  StreamCheckpoint checkpoint(folder.path("out"), {{"run", "1"}});
+  OutlierTap whole(2, pool), first(2, pool), second(2, pool);
+  std::vector<float> rows = {3, 4, 0, 5};
+  for (OutlierTap* tap : {&whole, &first}) tap->stage({"out", 0, rows.data(), 2, 2, 2});
+  for (OutlierTap* tap : {&whole, &first}) tap->expert_output({0, 1, rows.data(), 1, 2});
+  checkpoint.save(1, std::vector<const KeptTap*>{&first}, rows);
+  ASSERT_EQ(checkpoint.take_up(std::vector<KeptTap*>{&second}, rows, false), 1);
+  for (OutlierTap* tap : {&whole, &second}) tap->stage({"out", 1, rows.data(), 1, 2, 2});
+  EXPECT_EQ(outliers_json(whole.layers()).dump(), outliers_json(second.layers()).dump());
 }
 
 class TinyOutliers : public testing::Test {

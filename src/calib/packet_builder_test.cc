@@ -252,6 +252,19 @@ TEST_F(PacketBuilder, LongTextsAreLeftOutOrCutAndCopiesDropped) {
   EXPECT_GT(found, 0);
 }
 
+TEST_F(PacketBuilder, ALongDocumentStaysOneSequence) {
+  folder_.write("long.txt", words(500, 12000));
+  std::string text =
+      "schema = 1\ncontext = 65536\ntokens = 50000\n[[domain]]\nname = 'long'\nshare = 1\n";
+  text += "[[domain.source]]\npath = 'long.txt'\nform = 'file'\n";
+  const auto [kind, message] = error_of(text);  // says how many tokens it has
+  ASSERT_EQ(kind, ErrorKind::usage) << message;
+  const std::string length = message.substr(message.find("has ") + 4, 5);
+  ASSERT_GT(std::stoll(length), 32768);
+  const BuiltPacket built = build(text.replace(text.find("50000"), 5, length));
+  EXPECT_EQ(built.packet.ends, std::vector<int64_t>{std::stoll(length)});
+}
+
 TEST_F(PacketBuilder, TooFewTokensSaySo) {
   const auto [kind, message] = error_of(recipe("", 1000000));
   EXPECT_EQ(kind, ErrorKind::usage);

@@ -6,6 +6,7 @@
 #include <limits>
 #include <numeric>
 
+#include "base/error.h"
 #include "base/rng.h"
 #include "calib/importance.h"
 #include "format/safetensors.h"
@@ -120,6 +121,25 @@ TEST(Routing, TheFileHasItAll) {
             routing.layers.at(1).gate_mass);
   EXPECT_EQ(file.at("together").shape.elements(), static_cast<int64_t>(5 * experts * experts));
   EXPECT_EQ(file.at("margins").shape.elements(), 5 * kMarginBins);
+}
+
+TEST(Routing, IsTakenUpWhereItWasKept) {
+  const test::TempDir folder;
+  StreamCheckpoint checkpoint(folder.path("out"), {{"run", "1"}});
+  RoutingTap whole(4, 2), first(4, 2), second(4, 2);
+  show(whole, 0, {1, 5, 2, 4}, {0.75F, 0.25F}, 4, 2);
+  show(whole, 1, {1, 2, 3, 7}, {0.5F, 0.5F}, 4, 2);
+  show(first, 0, {1, 5, 2, 4}, {0.75F, 0.25F}, 4, 2);
+  std::vector<float> rows = {1, 2};
+  checkpoint.save(1, std::vector<const KeptTap*>{&first}, rows);
+  ASSERT_EQ(checkpoint.take_up(std::vector<KeptTap*>{&second}, rows, false), 1);
+  show(second, 1, {1, 2, 3, 7}, {0.5F, 0.5F}, 4, 2);
+  write_routing(folder.path("a"), whole.routing());
+  write_routing(folder.path("b"), second.routing());
+  EXPECT_EQ(test::read_bytes(folder.path("a")), test::read_bytes(folder.path("b")));
+  // Of another model: not taken up.
+  RoutingTap other(5, 2);
+  EXPECT_THROW(checkpoint.take_up(std::vector<KeptTap*>{&other}, rows, false), base::Error);
 }
 
 TEST(Routing, TextNamesColdExperts) {

@@ -28,8 +28,11 @@ StatsFolder::StatsFolder(std::string path, bool force, const std::vector<std::st
                        error.message().c_str());
     }
   }
-  for (const std::string& file : {imatrix_path(), path_ + kRouting, path_ + kOutliers}) {
-    base::check_output(file, {.force = force, .inputs = inputs});
+  base::check_output(imatrix_path(), {.force = force, .inputs = inputs});
+  // The imatrix is written last: without it the others are what a stopped run left.
+  const bool replace = force || !base::file_exists(imatrix_path());
+  for (const char* file : {kRouting, kOutliers}) {
+    base::check_output(path_ + file, {.force = replace, .inputs = inputs});
   }
 }
 

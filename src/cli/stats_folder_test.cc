@@ -29,6 +29,10 @@ TEST(StatsFolder, IsMadeAndGoesIfNothingIsInIt) {
   EXPECT_FALSE(base::is_directory(dir.path("stats")));
   {
     const StatsFolder folder(dir.path("stats"), false, {});
+    base::write_file(dir.path("stats/routing.safetensors"), "of a run that was stopped");
+  }
+  {
+    const StatsFolder folder(dir.path("stats"), false, {});
     base::write_file(folder.imatrix_path(), "x");
   }
   EXPECT_TRUE(base::is_directory(dir.path("stats")));
