@@ -111,6 +111,12 @@ class Bench : public Command {
     prepare_peer(common);
     BenchRun run = description(common);
     base::ThreadPool pool(common.thread_count());
+    int64_t context = 1;
+    for (const eval::SpeedTest& test : tests) {
+      context = std::max(context, test.depth + test.tokens());
+    }
+    require_fit(opened_, {.context = context, .cache = cache_.types(), .piece_tokens = run.ubatch},
+                common);
     model_here_ = load_resident(opened_, false, common, model::Activations::q8);
     for (const eval::SpeedTest& test : tests) {
       run.read_bandwidth =

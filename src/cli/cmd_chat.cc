@@ -49,19 +49,19 @@ class Chat : public Command {
       throw base::fail(base::ErrorKind::bad_input, "%s: has no chat template",
                        base::printable(model_).c_str());
     }
+    const int64_t model_max = opened.config.context_max;
+    const int64_t context = std::min(ctx_ > 0 ? ctx_ : kContextDefault, model_max);
+    require_fit(opened, {.context = context, .cache = cache_.types()}, common);
     const auto model = load_resident(opened, false, common, model::Activations::q8);
     base::ThreadPool pool(common.thread_count());
-    const int64_t model_max = opened.config.context_max;
-    ChatTurns turns(
-        {.tokenizer = tokenizer,
-         .chat_template = text::ChatTemplate(opened.chat_template),
-         .sampling = sampling_,
-         .reply_max = reply_max_,
-         .reasoning = reasoning_,
-         .show_reasoning = !common.quiet},
-        exec::Session(*model, pool,
-                      ctx_ > 0 ? std::min(ctx_, model_max) : std::min<int64_t>(4096, model_max),
-                      {.activations = model->activations()}, cache_.types()));
+    ChatTurns turns({.tokenizer = tokenizer,
+                     .chat_template = text::ChatTemplate(opened.chat_template),
+                     .sampling = sampling_,
+                     .reply_max = reply_max_,
+                     .reasoning = reasoning_,
+                     .show_reasoning = !common.quiet},
+                    exec::Session(*model, pool, context, {.activations = model->activations()},
+                                  cache_.types()));
     if (!system_.empty()) turns.system(system_);
     if (has_prompt_) {
       one_reply(turns, prompt_, common);

@@ -44,6 +44,7 @@ std::unique_ptr<Command> make_quantize();
 std::unique_ptr<Command> make_eval();
 std::unique_ptr<Command> make_compare();
 std::unique_ptr<Command> make_bench();
+std::unique_ptr<Command> make_plan();
 std::unique_ptr<Command> make_verify();
 std::unique_ptr<Command> make_merge();
 std::unique_ptr<Command> make_chat();
@@ -66,12 +67,12 @@ void print(const std::string& text);
 // One object with "schema": 1 in front.
 void print_json(base::Json object);
 
-// What --mem-limit or, without one, seven eighths of the machine's memory allow, in bytes; and the
+// What --mem-limit or, without one, the memory that is available allow, in bytes; and the
 // words for it: "--mem-limit allows", "this machine can give".
 uint64_t memory_allowed(const Common& common);
 std::string memory_limit(const Common& common);
 // Error{memory} naming `what` ("calibrate: the model's weights") if `bytes_needed` exceeds
-// --mem-limit or, without one, seven eighths of the machine's memory.
+// --mem-limit or, without one, what is available.
 void require_memory(const Common& common, uint64_t bytes_needed, const std::string& what);
 
 }  // namespace karat::cli

@@ -12,6 +12,7 @@ std::vector<std::unique_ptr<Command>> all_commands() {
   commands.push_back(make_quantize());
   commands.push_back(make_eval());
   commands.push_back(make_compare());
+  commands.push_back(make_plan());
   commands.push_back(make_bench());
   commands.push_back(make_verify());
   commands.push_back(make_merge());

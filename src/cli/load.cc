@@ -20,11 +20,27 @@ text::Tokenizer make_tokenizer(const model::OpenedModel& opened) {
 std::unique_ptr<exec::ResidentModel> load_resident(const model::OpenedModel& opened, bool with_mtp,
                                                    const Common& common,
                                                    model::Activations activations) {
-  require_memory(common, exec::ResidentModel::bytes_needed(*opened.source, opened.config, with_mtp),
-                 base::printable(opened.path) + ": its weights");
+  require_fit(opened, {.context = 1, .with_mtp = with_mtp}, common);
   base::ThreadPool pool(common.thread_count());
   return std::make_unique<exec::ResidentModel>(*opened.source, opened.config, with_mtp,
                                                model::layout_for(activations), &pool);
+}
+
+Fit fit_of(const model::OpenedModel& opened, const exec::MemoryRequest& request,
+           const Common& common) {
+  Fit fit;
+  fit.plan = exec::plan_memory(*opened.source, opened.config, request);
+  fit.allowed = memory_allowed(common);
+  fit.limit = memory_limit(common);
+  fit.context_max = opened.config.context_max;
+  fit.advice = recipe::advise_fit(*opened.source, opened.config, fit.plan, fit.allowed);
+  return fit;
+}
+
+void require_fit(const model::OpenedModel& opened, const exec::MemoryRequest& request,
+                 const Common& common) {
+  const Fit fit = fit_of(opened, request, common);
+  if (!fit.fits()) throw fail(ErrorKind::memory, "%s", fit_refusal(opened.path, fit).c_str());
 }
 
 model::Activations activations_named(const std::string& name) {

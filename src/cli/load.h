@@ -5,7 +5,9 @@
 #include <string>
 
 #include "cli/command.h"
+#include "cli/fit_report.h"
 #include "exec/resident.h"
+#include "exec/session.h"
 #include "model/open.h"
 #include "text/tokenizer.h"
 
@@ -14,10 +16,19 @@ namespace karat::cli {
 // Error{bad_input} if the model's files have no tokenizer.
 text::Tokenizer make_tokenizer(const model::OpenedModel& opened);
 
-// Reads all weights, after require_memory(), for passes with these activations.
+// Reads all weights, after require_fit() without a context, for passes with these activations.
 std::unique_ptr<exec::ResidentModel> load_resident(
     const model::OpenedModel& opened, bool with_mtp, const Common& common,
     model::Activations activations = model::Activations::f32);
+
+// A context in tokens, where the user names none and the model takes as much.
+constexpr int64_t kContextDefault = 4096;
+// What running the model takes, and what memory_allowed() gives.
+Fit fit_of(const model::OpenedModel& opened, const exec::MemoryRequest& request,
+           const Common& common);
+// Error{memory} if it does not fit, with what would.
+void require_fit(const model::OpenedModel& opened, const exec::MemoryRequest& request,
+                 const Common& common);
 
 // The value of --activations.
 model::Activations activations_named(const std::string& name);

@@ -1,10 +1,9 @@
-#include <unistd.h>
-
 #include <cstdio>
 #include <new>
 
 #include "base/error.h"
 #include "base/interrupt.h"
+#include "base/memory.h"
 #include "base/text.h"
 #include "cli/build_id.h"
 #include "cli/command.h"
@@ -148,9 +147,7 @@ void print_json(base::Json object) {
 }
 
 uint64_t memory_allowed(const Common& common) {
-  const uint64_t machine = static_cast<uint64_t>(::sysconf(_SC_PHYS_PAGES)) *
-                           static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
-  return common.mem_limit > 0 ? common.mem_limit : machine / 8 * 7;
+  return common.mem_limit > 0 ? common.mem_limit : base::available_memory();
 }
 
 std::string memory_limit(const Common& common) {

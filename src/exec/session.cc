@@ -15,7 +15,9 @@ Session::Session(const ResidentModel& model, base::ThreadPool& pool, int64_t con
       options_(options),
       cache_(cache),
       state_(model.config(), cache),
-      logits_(static_cast<size_t>(model.config().vocab)) {}
+      logits_(static_cast<size_t>(model.config().vocab)) {
+  state_.reserve(context_max);
+}
 
 std::span<const float> Session::feed(std::span<const int32_t> tokens) {
   CHECK(!tokens.empty() && static_cast<int64_t>(tokens.size()) <= room());
@@ -38,6 +40,9 @@ void Session::set_piece_tokens(int64_t tokens) {
   piece_tokens_ = tokens;
 }
 
-void Session::clear() { state_ = model::SequenceState(model_.config(), cache_); }
+void Session::clear() {
+  state_ = model::SequenceState(model_.config(), cache_);
+  state_.reserve(context_max_);
+}
 
 }  // namespace karat::exec

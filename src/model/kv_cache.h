@@ -22,6 +22,8 @@ class CacheRows {
   int64_t width() const { return width_; }
   // Cuts rows off, or appends rows that are not yet set.
   void resize(int64_t rows);
+  // Memory for so many rows: until then resize() moves nothing. Pages are taken as rows are set.
+  void reserve(int64_t rows) { bytes_.reserve(static_cast<size_t>(rows * row_bytes_)); }
   // Encodes `width` values into a row. Different rows may be set from several threads. Error as the
   // codec's encode_row.
   void set(int64_t row, const float* values);

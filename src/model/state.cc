@@ -38,6 +38,14 @@ SequenceState SequenceState::of_block(const Config& config, int64_t only) {
   return state;
 }
 
+void SequenceState::reserve(int64_t tokens) {
+  for (BlockState& state : blocks_) {
+    if (state.mixer != Mixer::attention) continue;
+    state.attention.k.reserve(tokens);
+    state.attention.v.reserve(tokens);
+  }
+}
+
 void SequenceState::set_marks_max(int marks_max) {
   CHECK(marks_max >= 1);
   marks_max_ = marks_max;

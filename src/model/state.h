@@ -34,6 +34,9 @@ class SequenceState {
   // The same for block `only` alone; the others have none, and no pass may reach them.
   static SequenceState of_block(const Config& config, int64_t only);
 
+  // Memory for the keys and values of so many tokens, the trunk's.
+  void reserve(int64_t tokens);
+
   int64_t length() const { return length_; }  // tokens that went through the trunk
   BlockState& block(int64_t layer) { return blocks_[static_cast<size_t>(layer)]; }
   const BlockState& block(int64_t layer) const { return blocks_[static_cast<size_t>(layer)]; }

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "model/names.h"
 #include "support/files.h"
+#include "support/full_shape.h"
 #include "support/memory_source.h"
 
 namespace karat::recipe {
@@ -16,80 +17,8 @@ namespace {
 
 using model::block_name;
 using tensor::DType;
+using test::Full;
 using test::MemorySource;
-
-void fill(struct Full& full, bool with_mtp, int64_t experts);
-
-// Qwen3.6-35B-A3B's canonical tensors (MODEL.md section 6.2), shapes only.
-struct Full {
-  Full() = default;
-  explicit Full(bool with_mtp, int64_t experts = 256) { fill(*this, with_mtp, experts); }
-  MemorySource source;
-  model::Config config;
-};
-
-void add_moe(MemorySource& s, int64_t n, int64_t experts) {
-  s.add(block_name(n, "ffn_gate_inp.weight"), DType::f32, {experts, 2048});
-  s.add(block_name(n, "ffn_gate_exps.weight"), DType::bf16, {experts, 512, 2048});
-  s.add(block_name(n, "ffn_up_exps.weight"), DType::bf16, {experts, 512, 2048});
-  s.add(block_name(n, "ffn_down_exps.weight"), DType::bf16, {experts, 2048, 512});
-  s.add(block_name(n, "ffn_gate_inp_shexp.weight"), DType::f32, {1, 2048});
-  s.add(block_name(n, "ffn_gate_shexp.weight"), DType::bf16, {512, 2048});
-  s.add(block_name(n, "ffn_up_shexp.weight"), DType::bf16, {512, 2048});
-  s.add(block_name(n, "ffn_down_shexp.weight"), DType::bf16, {2048, 512});
-  s.add(block_name(n, "attn_norm.weight"), DType::f32, {2048});
-  s.add(block_name(n, "post_attention_norm.weight"), DType::f32, {2048});
-}
-
-void add_attention(MemorySource& s, int64_t n) {
-  s.add(block_name(n, "attn_q.weight"), DType::bf16, {8192, 2048});
-  s.add(block_name(n, "attn_k.weight"), DType::bf16, {512, 2048});
-  s.add(block_name(n, "attn_v.weight"), DType::bf16, {512, 2048});
-  s.add(block_name(n, "attn_output.weight"), DType::bf16, {2048, 4096});
-  s.add(block_name(n, "attn_q_norm.weight"), DType::f32, {256});
-  s.add(block_name(n, "attn_k_norm.weight"), DType::f32, {256});
-}
-
-void add_delta_net(MemorySource& s, int64_t n) {
-  s.add(block_name(n, "attn_qkv.weight"), DType::bf16, {8192, 2048});
-  s.add(block_name(n, "attn_gate.weight"), DType::bf16, {4096, 2048});
-  s.add(block_name(n, "ssm_beta.weight"), DType::bf16, {32, 2048});
-  s.add(block_name(n, "ssm_alpha.weight"), DType::bf16, {32, 2048});
-  s.add(block_name(n, "ssm_conv1d.weight"), DType::f32, {8192, 4});
-  s.add(block_name(n, "ssm_a"), DType::f32, {32});
-  s.add(block_name(n, "ssm_dt.bias"), DType::f32, {32});
-  s.add(block_name(n, "ssm_norm.weight"), DType::f32, {128});
-  s.add(block_name(n, "ssm_out.weight"), DType::bf16, {2048, 4096});
-}
-
-void fill(Full& full, bool with_mtp, int64_t experts) {
-  MemorySource& s = full.source;
-  s.add("output.weight", DType::bf16, {248320, 2048});
-  s.add("token_embd.weight", DType::bf16, {248320, 2048});
-  s.add("output_norm.weight", DType::f32, {2048});
-  for (int64_t n = 0; n < 40; ++n) {
-    full.config.mixers.push_back((n + 1) % 4 == 0 ? model::Mixer::attention
-                                                  : model::Mixer::delta_net);
-    if ((n + 1) % 4 == 0) {
-      add_attention(s, n);
-    } else {
-      add_delta_net(s, n);
-    }
-    add_moe(s, n, experts);
-  }
-  if (with_mtp) {
-    add_attention(s, 40);
-    add_moe(s, 40, experts);
-    s.add("blk.40.nextn.eh_proj.weight", DType::bf16, {2048, 4096});
-    for (const char* norm : {"enorm", "hnorm", "shared_head_norm"}) {
-      s.add(block_name(40, "nextn." + std::string(norm) + ".weight"), DType::f32, {2048});
-    }
-  }
-  full.config.mtp_layers = with_mtp ? 1 : 0;
-  full.config.experts = experts;
-  full.config.heads = 16;
-  full.config.kv_heads = 2;
-}
 
 int64_t bytes_of(const Full& full, const char* preset, const MixtureOptions& options = {}) {
   int64_t bytes = 0;

@@ -32,6 +32,7 @@ std::vector<std::vector<std::string>> working_lines(const TempDir& dir) {
       {"eval", "ppl", "-m", kTiny, "-f", kText, "-c", "64"},
       {"eval", "kld", "-m", dir.path("q.gguf"), "--ref", kTiny, "-f", kText, "-c", "64"},
       {"compare", kTiny, dir.path("q.gguf"), "--tensors"},
+      {"plan", "--fit", "-m", kTiny, "-c", "64"},
       {"bench", "-m", kTiny, "-p", "8", "-n", "2", "-r", "1"},
       {"verify", dir.path("q.gguf")},
       {"merge", dir.path("q.gguf"), "-o", dir.path("s.gguf"), "--split-max-size", "300K"},
