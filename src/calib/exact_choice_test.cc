@@ -51,5 +51,23 @@ TEST(ExactChoice, LargeBudgetsAreMetAndKeepTheOrder) {
   }
 }
 
+// More sequences than any fixed number of candidates fill the tail, and a set that exists is found.
+TEST(ExactChoice, ShortSequencesFillTheTailAsWell) {
+  const std::vector<int64_t> tens(100'000, 10), ones(100'000, 1);
+  EXPECT_EQ(choose_exactly(tens, 50'000).missing, 0);
+  EXPECT_EQ(choose_exactly(tens, 50'007).missing, 7);
+  EXPECT_EQ(choose_exactly(ones, 16'385).missing, 0);
+  std::vector<int64_t> pairs(60'000, 2);
+  pairs.back() = 3;
+  EXPECT_EQ(choose_exactly(pairs, 60'002).missing, 0);
+}
+
+// A budget far above the text takes no memory for what is missing.
+TEST(ExactChoice, TooLittleTextIsTakenWhole) {
+  const ExactChoice choice = choose_exactly(std::vector<int64_t>{3, 4}, int64_t{1} << 62);
+  EXPECT_EQ(choice.whole, (std::vector<size_t>{0, 1}));
+  EXPECT_EQ(choice.missing, (int64_t{1} << 62) - 7);
+}
+
 }  // namespace
 }  // namespace karat::calib

@@ -1,6 +1,7 @@
 #include "calib/overlap.h"
 
 #include <algorithm>
+#include <charconv>
 
 #include "base/error.h"
 #include "base/rng.h"
@@ -21,6 +22,75 @@ bool is_word_by_itself(char32_t c) {
   return (c >= 0x3040 && c <= 0x30FF) || (c >= 0x3400 && c <= 0x4DBF) ||
          (c >= 0x4E00 && c <= 0x9FFF) || (c >= 0xF900 && c <= 0xFAFF) ||
          (c >= 0x20000 && c <= 0x3FFFF);
+}
+
+constexpr int kEscapeLevels = 3;
+
+// The code unit that four hexadecimal digits at `at` say; nothing if they are none.
+std::optional<char32_t> code_unit(std::string_view text, size_t at) {
+  uint16_t value = 0;
+  if (at + 4 > text.size()) return {};
+  const char* end = text.data() + at + 4;
+  const auto result = std::from_chars(text.data() + at, end, value, 16);
+  if (result.ptr != end || result.ec != std::errc()) return {};
+  return value;
+}
+
+bool is_within(char32_t c, char32_t low, char32_t high) { return c >= low && c <= high; }
+
+// Appends what the "\u" at text[at] says, and returns how many bytes it takes; 0 if it says
+// nothing. Halves of pairs stay halves; the UTF-8 made of them is repaired later.
+size_t append_unicode_escape(std::string_view text, size_t at, std::string& out) {
+  const auto first = code_unit(text, at + 2);
+  if (!first) return 0;
+  if (is_within(*first, 0xD800, 0xDBFF) && text.substr(at + 6, 2) == "\\u") {
+    const auto second = code_unit(text, at + 8);
+    if (second && is_within(*second, 0xDC00, 0xDFFF)) {
+      text::append_utf8(0x10000 + ((*first - 0xD800) << 10) + (*second - 0xDC00), out);
+      return 12;
+    }
+  }
+  text::append_utf8(is_within(*first, 0xD800, 0xDFFF) ? 0xFFFD : *first, out);
+  return 6;
+}
+
+// The text with JSON's escapes undone, but for \b and \f, which mean nothing but TeX's \beta and
+// \frac in practice; nothing if there are none.
+std::optional<std::string> without_escapes(std::string_view text) {
+  constexpr std::string_view kLetters = "ntr\"\\/", kMeanings = "\n\t\r\"\\/";
+  std::string out;
+  bool any = false;
+  size_t done = 0;  // of text, copied to out
+  for (size_t at = text.find('\\'); at < text.size(); at = text.find('\\', at)) {
+    out += text.substr(done, at - done);
+    size_t taken = 0;
+    const size_t letter = at + 1 < text.size() ? kLetters.find(text[at + 1]) : kLetters.npos;
+    if (letter != kLetters.npos) {
+      out += kMeanings[letter];
+      taken = 2;
+    } else if (text.substr(at + 1, 1) == "u") {
+      taken = append_unicode_escape(text, at, out);
+    }
+    any = any || taken > 0;
+    done = at + taken;
+    at += std::max<size_t>(taken, 1);
+  }
+  if (!any) return {};
+  return out.append(text.substr(done));
+}
+
+// Calls body(text) for the text as it is, then with its escapes undone once, twice, ...; until it
+// returns true.
+template <class Body>
+void for_levels(std::string_view text, const Body& body) {
+  if (body(text)) return;
+  std::optional<std::string> level;
+  for (int i = 0; i < kEscapeLevels; ++i) {
+    auto next = without_escapes(level ? std::string_view(*level) : text);
+    if (!next) return;
+    level = std::move(next);
+    if (body(std::string_view(*level))) return;
+  }
 }
 
 struct Normalised {
@@ -118,21 +188,27 @@ void OverlapIndex::add(const std::string& set, int64_t item,
   ++items_;
   bool covered = false;
   for (const std::string& text : texts) {
-    Normalised normal = normalise(text);
-    const auto index = static_cast<uint32_t>(texts_.size());
-    const std::vector<uint64_t> words = hashes_of(normal.words);
-    const size_t size = words.size() >= kLongGram ? kLongGram : kShortGram;
-    HashIndex& grams = size == kLongGram ? long_grams_ : short_grams_;
-    for (size_t i = 0; i + size <= words.size(); ++i) {
-      grams.add({gram_hash(words, i, size), index, static_cast<uint32_t>(i)});
-    }
-    if (normal.characters.size() >= kCharacters) {
-      add_windows(normal.characters, index);
-    }
-    covered = covered || words.size() >= kShortGram || normal.characters.size() >= kCharacters;
-    texts_.push_back({static_cast<uint32_t>(sets_.size() - 1), item, std::move(normal.characters)});
+    for_levels(text, [&](std::string_view level) {
+      if (add_text(level, static_cast<uint32_t>(sets_.size() - 1), item)) covered = true;
+      return false;
+    });
   }
   if (!covered) ++too_short_;
+}
+
+bool OverlapIndex::add_text(std::string_view text, uint32_t set, int64_t item) {
+  Normalised normal = normalise(text);
+  const auto index = static_cast<uint32_t>(texts_.size());
+  const std::vector<uint64_t> words = hashes_of(normal.words);
+  const size_t size = words.size() >= kLongGram ? kLongGram : kShortGram;
+  HashIndex& grams = size == kLongGram ? long_grams_ : short_grams_;
+  for (size_t i = 0; i + size <= words.size(); ++i) {
+    grams.add({gram_hash(words, i, size), index, static_cast<uint32_t>(i)});
+  }
+  if (normal.characters.size() >= kCharacters) add_windows(normal.characters, index);
+  const bool covered = words.size() >= kShortGram || normal.characters.size() >= kCharacters;
+  texts_.push_back({set, item, std::move(normal.characters)});
+  return covered;
 }
 
 // A window that stands in the same surroundings elsewhere finds nothing that the other does not:
@@ -157,6 +233,15 @@ void OverlapIndex::finish() {
 }
 
 std::optional<OverlapHit> OverlapIndex::find(std::string_view text) const {
+  std::optional<OverlapHit> found;
+  for_levels(text, [&](std::string_view level) {
+    found = find_in(level);
+    return found.has_value();
+  });
+  return found;
+}
+
+std::optional<OverlapHit> OverlapIndex::find_in(std::string_view text) const {
   const Normalised normal = normalise(text);
   if (auto found = find_grams(long_grams_, kLongGram, "13-gram", normal.words)) return found;
   if (auto found = find_grams(short_grams_, kShortGram, "8-gram", normal.words)) return found;

@@ -1,15 +1,18 @@
 // Does a text share something with an evaluation set? Three filters:
 //   13-gram         13 consecutive words of an evaluation text occur in the text
 //   8-gram          8 consecutive words of a short evaluation text (8 to 12 words) do
-//   50-characters   50 consecutive characters of an evaluation text do, when only letters and
-//   digits
-//                   are left of both
+//   50-characters   50 consecutive characters of an evaluation text do, when only letters, marks
+//                   and digits are left of both
 // The first is what most published decontaminations count (Brown et al. 2020, appendix C), the
 // second is for items that have no 13 words, the third (OpenAI 2023, GPT-4, appendix C) sees
 // through spacing and punctuation.
 //
 // A word is a run of letters, marks and digits in lower case (NFC); of scripts written without
 // spaces (Han, Hiragana, Katakana) each character is a word.
+//
+// Evaluation data is often JSON inside of a message (a tool's result, a call's arguments), and JSON
+// may be inside of JSON: both sides are looked at as they are and with JSON's escapes undone, once
+// and again while there are any, at most three times.
 #pragma once
 
 #include <cstdint>
@@ -36,8 +39,8 @@ class OverlapIndex {
   // Ends the additions; find() may be called from several threads afterwards.
   void finish();
 
-  // What of the text is in an evaluation set: of several hits the first in the text, 13-grams
-  // before 8-grams before characters.
+  // What of the text is in an evaluation set: the text as it is before the text without escapes,
+  // 13-grams before 8-grams before characters, and of several hits of a kind the first.
   std::optional<OverlapHit> find(std::string_view text) const;
 
   int64_t items() const { return items_; }
@@ -65,9 +68,12 @@ class OverlapIndex {
   struct Text {
     uint32_t set;
     int64_t item;
-    std::u32string characters;  // letters and digits only
+    std::u32string characters;  // letters, marks and digits only
   };
 
+  // Adds one text; false if no filter covers it.
+  bool add_text(std::string_view text, uint32_t set, int64_t item);
+  std::optional<OverlapHit> find_in(std::string_view text) const;
   void add_windows(const std::u32string& characters, uint32_t text);
   std::optional<OverlapHit> find_grams(const HashIndex& index, size_t size, const char* filter,
                                        const std::vector<std::u32string>& words) const;

@@ -76,6 +76,34 @@ TEST(Overlap, CaseAccentsAndScripts) {
   EXPECT_EQ(filter_of(index, "\xff\xfe not UTF-8"), "none");
 }
 
+// As Python's json.dumps and our own templates write texts into messages, also JSON inside of JSON.
+TEST(Overlap, SeesThroughTheEscapesOfJson) {
+  const std::string han =
+      "\xe4\xb8\x80\xe4\xba\x8c\xe4\xb8\x89\xe5\x9b\x9b\xe4\xba\x94\xe5\x85\xad\xe4\xb8\x83"
+      "\xe5\x85\xab";
+  const OverlapIndex index = index_of({han, "def one(a):\n\treturn b\n\nprint(two, six, ten)",
+                                       "see \"x\": \\u00e9\\nt un deux trois quatre cinq"});
+  const std::string once = R"({"q": "\u4e00\u4E8c\u4e09\u56db\u4e94\u516d\u4e03\u516b"})";
+  std::string twice;
+  for (const char c : once) twice += (c == '\\' || c == '"' ? "\\" : "") + std::string(1, c);
+  EXPECT_EQ(filter_of(index, once), "8-gram");
+  EXPECT_EQ(filter_of(index, "{\"arguments\": \"" + twice + "\"}"), "8-gram");
+  EXPECT_EQ(index.find(once)->match, index.find(han)->match);
+  EXPECT_EQ(filter_of(index, R"-("def one(a):\n\treturn b\n\nprint(two, six, ten)")-"), "8-gram");
+  // The evaluation text may be the escaped one.
+  EXPECT_EQ(filter_of(index, "\xc3\xa9\nt un deux trois quatre cinq see"), "none");
+  EXPECT_EQ(filter_of(index, "See X \xc3\xa9\nt un deux trois quatre cinq"), "8-gram");
+  // What looks like an escape and is none stays: TeX, ends of texts, halves of pairs.
+  const OverlapIndex tex = index_of({"a \\frac b \\theta c \\nabla d e"});
+  EXPECT_EQ(filter_of(tex, "a \\frac b \\theta c \\nabla d e"), "8-gram");
+  EXPECT_EQ(filter_of(tex, "a \\\\frac b \\\\theta c \\\\nabla d e"), "8-gram");
+  for (const char* text : {"\\", "\\u", "\\u12", "\\u12g4", "\\ud83d", "\\ud83d\\u0041", "\\x"}) {
+    EXPECT_EQ(filter_of(tex, text), "none") << text;
+  }
+  const OverlapIndex rare = index_of({"\xf0\xa0\x80\x80 2 3 4 5 6 7 8"});  // U+20000
+  EXPECT_EQ(filter_of(rare, "\\ud840\\udc00 2 3 4 5 6 7 8"), "8-gram");
+}
+
 TEST(Overlap, CountsItemsThatNoFilterCovers) {
   OverlapIndex index;
   index.add("set", 1, {"yes", "no"});

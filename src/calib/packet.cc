@@ -99,7 +99,9 @@ Packet read_packet(const std::string& path) {
   packet.tokens = read_vector<int32_t>(file, name, "tokens", tensor::DType::i32);
   packet.tokenizer = metadata.at("tokenizer_sha256");
   const base::Json names = base::parse_json(metadata.at("domain_names"), {.name = name});
+  if (!names.is_array()) throw refusal("domain_names are no list");
   for (const base::Json& domain : names.as_array()) {
+    if (!domain.is_string()) throw refusal("a domain's name is no text");
     packet.domain_names.push_back(domain.as_string());
   }
   const bool sized = packet.ends.size() == packet.domains.size() && !packet.ends.empty() &&

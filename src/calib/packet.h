@@ -31,7 +31,8 @@ std::string tokenizer_hash(const text::TokenizerSpec& spec);
 
 // A safetensors file through OutputFile; the bytes depend on nothing but the packet.
 void write_packet(const std::string& path, const Packet& packet);
-// True if the file begins as a packet does. A file that cannot be read is none.
+// True if the file begins as a packet does; a folder, or nothing there, is none. Errors as
+// base::File's for a file that cannot be read.
 bool is_packet(const std::string& path);
 // Error{bad_input} naming the file: not a packet, or its parts contradict each other.
 Packet read_packet(const std::string& path);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <filesystem>
 #include <optional>
 #include <set>
 
@@ -29,13 +30,15 @@ namespace {
 // and some more: enough to choose from.
 constexpr int64_t kChoiceFactor = 4, kChoiceMore = 1 << 16;
 constexpr size_t kTokenizedAtOnce = 64;
+// What a chat template that asks for the time hears: 1 January 2026, 0:00 UTC.
+constexpr int64_t kClock = 1767225600;
 
 struct Candidate {
   const Document* document = nullptr;
   size_t domain = 0, source = 0;
-  std::string sha256;  // of the texts
+  std::string sha256;  // of the content
   uint64_t order = 0;
-  std::optional<OverlapHit> hit;
+  std::optional<OverlapHit> hit;  // of its strings
 };
 
 struct Sequence {
@@ -43,14 +46,16 @@ struct Sequence {
   int64_t piece = 0;  // of a document that was cut, from 1; 0: whole
   std::vector<int32_t> tokens;
   uint64_t order = 0;
-  std::optional<OverlapHit> hit;
+  std::optional<OverlapHit> hit;  // of its strings, or of its decoded ids
 };
 
 uint64_t mixed(uint64_t a, uint64_t b) { return base::Rng(base::Rng(a).next() ^ b).next(); }
 
 std::string content_hash(const Document& document) {
   base::Sha256 hash;
-  for (const std::string& text : document.texts) {
+  // A conversation's numbers and structure count, too.
+  const std::vector<std::string> conversation = {document.messages.dump(), document.tools.dump()};
+  for (const std::string& text : document.is_chat() ? conversation : document.texts) {
     const uint64_t size = text.size();
     hash.update(std::as_bytes(std::span(&size, 1)));
     hash.update(std::as_bytes(std::span(text)));
@@ -92,7 +97,7 @@ class Builder {
           const std::string& chat_template, base::ThreadPool& pool)
       : recipe_(recipe), tokenizer_(tokenizer), pool_(pool) {
     if (!chat_template.empty()) template_.emplace(chat_template);
-    out_.inputs.push_back(recipe.file);
+    add_input(recipe.file);
   }
 
   BuiltPacket run() {
@@ -111,7 +116,9 @@ class Builder {
 
  private:
   struct SourceCount {
-    int64_t documents = 0, duplicates = 0, removed = 0, left_out = 0, sequences = 0, tokens = 0;
+    // Documents, and of them: copies, removed whole, too long, in the packet (in part, too).
+    int64_t documents = 0, duplicates = 0, removed = 0, left_out = 0, used = 0;
+    int64_t removed_pieces = 0, sequences = 0, tokens = 0;
     Json files = Json::array();
   };
 
@@ -128,8 +135,17 @@ class Builder {
     return base::starts_with(file, front) ? file.substr(front.size()) : file;
   }
 
-  Json file_json(const std::string& file) {
+  void add_input(const std::string& file) {
+    if (!inputs_.insert(file).second) return;
+    const std::filesystem::path name = reported(file);
+    const bool below =
+        name.is_relative() && std::find(name.begin(), name.end(), "..") == name.end();
     out_.inputs.push_back(file);
+    out_.input_names.push_back(below ? name.lexically_normal().string() : base::file_name(file));
+  }
+
+  Json file_json(const std::string& file) {
+    add_input(file);
     Json out = Json::object();
     out.set("path", reported(file));
     out.set("bytes", base::File(file).size());
@@ -150,6 +166,11 @@ class Builder {
           last = item.number;
         }
         offset += last;
+      }
+      if (index_.items() == items) {
+        throw fail(ErrorKind::bad_input, "%s: evaluation set '%s': %s has no texts%s",
+                   printable(recipe_.file).c_str(), printable(set.name).c_str(),
+                   printable(set.path).c_str(), set.fields.empty() ? "" : " in these fields");
       }
       Json json = Json::object();
       json.set("name", set.name);
@@ -179,6 +200,7 @@ class Builder {
       }
     }
     pool_.for_each(static_cast<int64_t>(candidates_.size()), [&](int64_t i, int) {
+      base::stop_if_interrupted();
       Candidate& candidate = candidates_[static_cast<size_t>(i)];
       candidate.sha256 = content_hash(*candidate.document);
       candidate.order = mixed(recipe_.seed, leading_bits(candidate.sha256));
@@ -196,19 +218,19 @@ class Builder {
     candidates_ = std::move(kept);
   }
 
-  // Documents that are looked at as a whole; those that may be cut are, piece by piece, later.
+  // All documents as their strings are. Those that may be cut stay: their pieces are looked at when
+  // it is known what they are.
   void filter_documents() {
     base::Progress progress("overlap", "documents", static_cast<double>(candidates_.size()));
     pool_.for_each(static_cast<int64_t>(candidates_.size()), [&](int64_t i, int) {
+      base::stop_if_interrupted();
       Candidate& candidate = candidates_[static_cast<size_t>(i)];
-      if (!source_of(candidate).cut) {
-        candidate.hit = index_.find(joined(candidate.document->texts));
-      }
+      candidate.hit = index_.find(joined(candidate.document->texts));
       progress.add(1);
     });
     std::vector<Candidate> kept;
     for (Candidate& candidate : candidates_) {
-      if (candidate.hit) {
+      if (candidate.hit && (recipe_.refuse_overlap || !source_of(candidate).cut)) {
         remove(candidate, 0, *candidate.hit);
       } else {
         kept.push_back(std::move(candidate));
@@ -223,7 +245,7 @@ class Builder {
       throw fail(ErrorKind::gate, "%s: shares a %s; nothing is written",
                  place_of(candidate).c_str(), hit_text(hit).c_str());
     }
-    ++count_of(candidate).removed;
+    ++(piece > 0 ? count_of(candidate).removed_pieces : count_of(candidate).removed);
     Json json = document_json(candidate, piece);
     json.set("filter", hit.filter);
     json.set("evaluation", hit.set);
@@ -254,6 +276,8 @@ class Builder {
       options.add_generation_prompt = false;
       options.enable_thinking = source_of(candidate).thinking;
       options.preserve_thinking = true;
+      options.place = place_of(candidate);
+      options.clock = kClock;
       const text::RenderedPrompt prompt = template_->render_marked(
           text::parse_tool_arguments(document.messages), document.tools, options);
       ids = tokenizer_.encode(prompt.text, {.parse_special = true, .ordinary = prompt.input});
@@ -270,7 +294,9 @@ class Builder {
     const auto context = static_cast<size_t>(recipe_.context);
     std::vector<Sequence> out;
     if (tokens.size() <= context) {
-      if (!tokens.empty()) out.push_back({&candidate, 0, std::move(tokens), candidate.order, {}});
+      if (!tokens.empty()) {
+        out.push_back({&candidate, 0, std::move(tokens), candidate.order, candidate.hit});
+      }
     } else if (source_of(candidate).cut) {
       for (size_t begin = 0; begin < tokens.size(); begin += context) {
         const auto first = tokens.begin() + static_cast<std::ptrdiff_t>(begin);
@@ -283,8 +309,8 @@ class Builder {
                        {}});
       }
     }
-    if (source_of(candidate).cut) {
-      for (Sequence& sequence : out) sequence.hit = index_.find(decoded(sequence.tokens));
+    for (Sequence& sequence : out) {
+      if (!sequence.hit) sequence.hit = index_.find(decoded(sequence.tokens));
     }
     return out;
   }
@@ -368,21 +394,26 @@ class Builder {
 
   base::Error too_few(size_t domain, int64_t budget, int64_t missing,
                       const std::vector<int64_t>& lengths) {
-    int64_t there = 0, removed = 0;
+    int64_t there = 0, removed = 0, pieces = 0;
     for (const int64_t length : lengths) there += length;
-    for (const auto& [place, count] : counts_) removed += place.first == domain ? count.removed : 0;
+    for (const auto& [place, count] : counts_) {
+      if (place.first != domain) continue;
+      removed += count.removed;
+      pieces += count.removed_pieces;
+    }
     const std::string name = printable(recipe_.domains[domain].name);
     if (there < budget) {
-      return fail(removed > 0 ? ErrorKind::gate : ErrorKind::usage,
+      return fail(removed + pieces > 0 ? ErrorKind::gate : ErrorKind::usage,
                   "%s: domain '%s' has %lld of %lld tokens%s; give more text, fewer tokens or a "
                   "smaller share",
                   printable(recipe_.file).c_str(), name.c_str(), static_cast<long long>(there),
                   static_cast<long long>(budget),
-                  removed > 0 ? strf(" after %lld documents that overlap evaluation sets were "
-                                     "removed",
-                                     static_cast<long long>(removed))
-                                    .c_str()
-                              : "");
+                  removed + pieces == 0
+                      ? ""
+                      : strf(" without the %lld documents and %lld pieces that overlap evaluation "
+                             "sets",
+                             static_cast<long long>(removed), static_cast<long long>(pieces))
+                            .c_str());
     }
     return fail(ErrorKind::usage,
                 "%s: no whole conversations of domain '%s' add up to %lld tokens (%lld can be "
@@ -397,8 +428,10 @@ class Builder {
     Packet& packet = out_.packet;
     packet.tokenizer = tokenizer_hash(tokenizer_.spec());
     for (const PacketDomain& domain : recipe_.domains) packet.domain_names.push_back(domain.name);
+    std::set<const Candidate*> used;
     for (const Sequence& sequence : chosen_) {
       SourceCount& count = count_of(*sequence.candidate);
+      count.used += used.insert(sequence.candidate).second ? 1 : 0;
       ++count.sequences;
       count.tokens += static_cast<int64_t>(sequence.tokens.size());
       packet.tokens.insert(packet.tokens.end(), sequence.tokens.begin(), sequence.tokens.end());
@@ -412,6 +445,7 @@ class Builder {
   void check_packet() {
     std::vector<std::optional<OverlapHit>> hits(chosen_.size());
     pool_.for_each(static_cast<int64_t>(chosen_.size()), [&](int64_t i, int) {
+      base::stop_if_interrupted();
       const auto index = static_cast<size_t>(i);
       hits[index] = index_.find(decoded(out_.packet.sequence(index)));
     });
@@ -435,6 +469,10 @@ class Builder {
       json.set("duplicates", count.duplicates);
       json.set("removed", count.removed);
       json.set("left_out", count.left_out);
+      json.set("used", count.used);
+      json.set("unused",
+               count.documents - count.duplicates - count.removed - count.left_out - count.used);
+      json.set("removed_pieces", count.removed_pieces);
       json.set("sequences", count.sequences);
       json.set("tokens", count.tokens);
       json.set("files", std::move(count.files));
@@ -469,6 +507,9 @@ class Builder {
     json.set("recipe", base::file_name(recipe_.file));
     json.set("recipe_sha256", base::sha256_of_file(recipe_.file));
     json.set("tokenizer_sha256", out_.packet.tokenizer);
+    json.set(
+        "template_sha256",
+        template_ ? Json(base::sha256_hex(std::as_bytes(std::span(template_->source())))) : Json());
     json.set("seed", recipe_.seed);
     json.set("context", recipe_.context);
     json.set("tokens", recipe_.tokens);
@@ -491,6 +532,7 @@ class Builder {
   std::vector<Candidate> candidates_;
   std::vector<Sequence> chosen_;
   std::map<std::pair<size_t, size_t>, SourceCount> counts_;  // by domain and source
+  std::set<std::string> inputs_;
   Json evaluations_ = Json::array(), removed_ = Json::array(), left_out_ = Json::array(),
        cut_ = Json::array();
   BuiltPacket out_;

@@ -83,7 +83,7 @@ fields = ["q"]
   BuiltPacket build(const std::string& text, int threads = 2) const {
     base::ThreadPool pool(threads);
     const std::string path = folder_.write("r.toml", text);
-    return build_packet(parse_packet_recipe(text, path), tokenizer_, opened_.chat_template, pool);
+    return build_packet(parse_packet_recipe(text, path), tokenizer_, chat_template_, pool);
   }
 
   std::pair<ErrorKind, std::string> error_of(const std::string& text) const {
@@ -98,6 +98,7 @@ fields = ["q"]
   const std::string long_ = words(77, 20), short_ = words(78, 9), run_ = words(79, 40);
   model::OpenedModel opened_ = model::open_model(test::fixture("tiny-random"));
   text::Tokenizer tokenizer_{*opened_.tokenizer};
+  std::string chat_template_ = opened_.chat_template;
   test::TempDir folder_;
 };
 
@@ -204,29 +205,126 @@ TEST_F(PacketBuilder, PlantedOverlapsAreRemovedAndPublishedNearMissesStay) {
       << message;
 }
 
-// Half of the evaluation text in the last words of one document, half in a special token's text:
-// only the finished packet has it whole.
-TEST_F(PacketBuilder, WhatOverlapsOnlyInThePacketIsRefused) {
+// What the strings of a conversation do not share and its rendering does: markup between two words,
+// content in parts whose keys stand between the words otherwise.
+TEST_F(PacketBuilder, WhatOverlapsOnlyAsItIsRenderedIsRemoved) {
   folder_.write("eval.jsonl",
-                "{\"q\": \"im start user qa qb qc qd qe qf im end im start assistant\"}\n");
+                "{\"q\": \"im start user qa qb qc qd qe qf im end im start assistant\"}\n"
+                "{\"q\": \"ra rb rc rd re rf rg rh ri rj rk rl rm rn\"}\n");
   folder_.write("chats.jsonl",
-                R"({"messages": [{"role": "user", "content": "qa qb qc qd qe qf"},
- {"role": "assistant", "content": "so"}]})");
-  const std::string chats = base::read_file(folder_.path("chats.jsonl"));
-  std::string line;
-  for (const char c : chats) line += c == '\n' ? ' ' : c;
-  folder_.write("chats.jsonl", line + "\n");
-  const int64_t length = [&] {
-    BuiltPacket built;
-    const auto [kind, message] = error_of(recipe("", 4000));
-    EXPECT_EQ(kind, ErrorKind::usage) << message;  // says how many tokens there are
-    return std::stoll(message.substr(message.find("'chat' has ") + 11));
-  }();
-  std::string exact = recipe("", 10 * length);
-  exact.replace(exact.find("share = 3"), 9, "share = 9");
-  const auto [kind, message] = error_of(exact);
-  EXPECT_EQ(kind, ErrorKind::gate) << message;
-  EXPECT_NE(message.find("as it goes into the packet"), std::string::npos) << message;
+                base::read_file(folder_.path("chats.jsonl")) +
+                    R"({"messages": [{"role": "user", "content": "qa qb qc qd qe qf"}, )"
+                    R"({"role": "assistant", "content": "so"}]})"
+                    "\n"
+                    R"({"messages": [{"role": "user", "content": [)"
+                    R"({"type": "text", "text": "ra rb rc rd re rf rg "}, )"
+                    R"({"type": "text", "text": "rh ri rj rk rl rm rn"}]}]})"
+                    "\n");
+  const BuiltPacket built = build(recipe());
+  std::set<std::string> removed;
+  for (const Json& item : built.report.at("removed").as_array()) {
+    removed.insert(std::to_string(item.at("document").as_int()) + " " +
+                   item.at("filter").as_string() + " " + std::to_string(item.at("item").as_int()));
+  }
+  EXPECT_EQ(removed, (std::set<std::string>{"61 13-gram 1", "62 13-gram 2"}));
+  EXPECT_EQ(error_of("overlap = \"refuse\"\n" + recipe()).first, ErrorKind::gate);
+}
+
+// 200 texts that may be cut, more than are tokenized: the one with the planted words is refused
+// wherever the seed puts it, and the counts of the source add up.
+TEST_F(PacketBuilder, TextsThatMayBeCutAreAllHeldAgainstTheSets) {
+  std::string lines;
+  for (uint64_t i = 0; i < 200; ++i) lines += words(5000 + i, 200) + "\n";
+  folder_.write("many.txt", lines + words(6000, 200) + " " + long_ + " " + words(6001, 20) + "\n");
+  const std::string source =
+      "[[domain.source]]\npath = \"many.txt\"\nform = \"lines\"\ncut = true\n";
+  for (int seed = 0; seed < 8; ++seed) {
+    std::string refuse = "overlap = \"refuse\"\n" + recipe(source);
+    refuse.replace(refuse.find("seed = 5"), 8, "seed = " + std::to_string(seed));
+    const auto [kind, message] = error_of(refuse);
+    EXPECT_EQ(kind, ErrorKind::gate) << seed;
+    EXPECT_NE(message.find("many.txt:201: shares a 13-gram"), std::string::npos) << message;
+  }
+  const BuiltPacket built = build(recipe(source));
+  const Json& counts = built.report.at("domains").as_array()[0].at("sources").as_array()[1];
+  int64_t sum = 0;
+  for (const char* key : {"duplicates", "removed", "left_out", "used", "unused"}) {
+    sum += counts.at(key).as_int();
+  }
+  EXPECT_EQ(sum, 201);
+  EXPECT_GT(counts.at("unused").as_int(), 100);
+}
+
+TEST_F(PacketBuilder, PiecesAreRemovedAndCountedByThemselves) {
+  folder_.write("book.txt", words(500, 800) + " " + long_ + " " + words(501, 800));
+  const std::string source =
+      "[[domain.source]]\npath = \"book.txt\"\nform = \"file\"\ncut = true\n";
+  const BuiltPacket built = build(recipe(source, 9000));
+  const Json& counts = built.report.at("domains").as_array()[0].at("sources").as_array()[1];
+  EXPECT_EQ(counts.at("removed"), 0);
+  EXPECT_EQ(counts.at("used"), 1);
+  EXPECT_GE(counts.at("removed_pieces").as_int(), 1);
+  EXPECT_LE(counts.at("removed_pieces").as_int(), 2);
+  const auto& removed = built.report.at("removed").as_array();
+  ASSERT_EQ(static_cast<int64_t>(removed.size()), counts.at("removed_pieces").as_int());
+  EXPECT_GT(removed[0].at("piece").as_int(), 1);
+}
+
+TEST_F(PacketBuilder, TemplatesHaveAFixedClockAndErrorsAPlace) {
+  const std::string first = build(recipe()).report.at("template_sha256").as_string();
+  chat_template_ = "{{ messages[0].content }} in {{ strftime_now('%Y-%m-%d') }}\n";
+  const BuiltPacket built = build(recipe());
+  EXPECT_NE(built.report.at("template_sha256").as_string(), first);
+  for (size_t i = 0; i < built.packet.ends.size(); ++i) {
+    if (built.packet.domains[i] != 1) continue;
+    const auto ids = built.packet.sequence(i);
+    const std::string text = tokenizer_.decode(std::vector<uint32_t>(ids.begin(), ids.end()));
+    EXPECT_TRUE(base::ends_with(text, " in 2026-01-01")) << text;
+  }
+  chat_template_ = "{{ raise_exception('No such role') }}";
+  const auto [kind, message] = error_of(recipe());
+  EXPECT_EQ(kind, ErrorKind::bad_input);
+  EXPECT_NE(message.find("chats.jsonl:"), std::string::npos) << message;
+  EXPECT_TRUE(base::ends_with(message, ": No such role")) << message;
+}
+
+TEST_F(PacketBuilder, ConversationsThatDifferInNumbersOnlyAreTwo) {
+  std::string chats = base::read_file(folder_.path("chats.jsonl"));
+  for (const char* number : {"1", "2", "2"}) {
+    chats +=
+        std::string(R"({"messages": [{"role": "user", "content": "go", "n": )") + number + "}]}\n";
+  }
+  folder_.write("chats.jsonl", chats);
+  const BuiltPacket built = build(recipe());
+  EXPECT_EQ(built.report.at("domains").as_array()[1].at("sources").as_array()[0].at("duplicates"),
+            1);
+}
+
+TEST_F(PacketBuilder, EvaluationSetsWithoutTextsAreRefused) {
+  for (const char* bytes : {"[]", "{\"q\": 7}\n{\"q\": [8]}\n", ""}) {
+    folder_.write("eval.jsonl", bytes);
+    const auto [kind, message] = error_of(recipe());
+    EXPECT_EQ(kind, ErrorKind::bad_input) << bytes;
+    EXPECT_NE(message.find("'planted': eval.jsonl has no texts in these fields"), std::string::npos)
+        << message;
+  }
+}
+
+TEST_F(PacketBuilder, InputsAreNamedByTheirPathsBelowTheRecipe) {
+  for (const char* set : {"one", "two"}) {
+    std::filesystem::create_directory(folder_.path(set));
+    folder_.write(std::string(set) + "/test.txt", words(900, 20) + set + "\n");
+  }
+  std::string text = recipe();
+  for (const char* set : {"one", "two"}) {
+    text += "[[evaluation]]\nname = \"" + std::string(set) + "\"\npath = \"./" + set +
+            "/test.txt\"\nform = \"lines\"\n";
+  }
+  const BuiltPacket built = build(text);
+  EXPECT_EQ(built.input_names,
+            (std::vector<std::string>{"r.toml", "eval.jsonl", "one/test.txt", "two/test.txt",
+                                      "texts.txt", "chats.jsonl"}));
+  EXPECT_EQ(built.inputs.size(), built.input_names.size());
 }
 
 TEST_F(PacketBuilder, LongTextsAreLeftOutOrCutAndCopiesDropped) {
@@ -276,7 +374,7 @@ TEST_F(PacketBuilder, TooFewTokensSaySo) {
   all.replace(all.find("fields = [\"q\"]"), 14, "");
   const auto [gate, reason] = error_of(all);
   EXPECT_EQ(gate, ErrorKind::gate);
-  EXPECT_NE(reason.find("documents that overlap evaluation sets were removed"), std::string::npos)
+  EXPECT_NE(reason.find(" documents and 0 pieces that overlap evaluation sets"), std::string::npos)
       << reason;
 }
 

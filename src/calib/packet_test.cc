@@ -83,6 +83,21 @@ TEST(Packet, ContradictionsAreRefused) {
   EXPECT_EQ(broken([](Packet&) {}), "");
 }
 
+TEST(Packet, DomainNamesThatAreNoneNameTheFile) {
+  const test::TempDir folder;
+  write_packet(folder.path("p"), packet_of(2));
+  const std::string bytes = test::read_bytes(folder.path("p"));
+  const std::string names = R"([\"a\", \"b \\\"quoted\\\"\"])";
+  const size_t at = bytes.find(names);
+  ASSERT_NE(at, std::string::npos);
+  for (const std::string other : {"7", "[\\\"a\\\", 7]", "["}) {
+    std::string changed = bytes;
+    changed.replace(at, names.size(), other + std::string(names.size() - other.size(), ' '));
+    EXPECT_EQ(error_of(folder.write("bad", changed)).substr(0, folder.path("bad").size()),
+              folder.path("bad"));
+  }
+}
+
 TEST(Packet, EveryPrefixIsRefused) {
   const test::TempDir folder;
   write_packet(folder.path("p"), packet_of(4));

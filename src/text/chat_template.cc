@@ -35,7 +35,7 @@ RenderedPrompt ChatTemplate::render_marked(const Json& messages, const Json& too
   if (options.enable_thinking) variables.push_back({"enable_thinking", &thinking, false});
   if (options.preserve_thinking) variables.push_back({"preserve_thinking", &preserve, false});
   if (options.add_vision_id) variables.push_back({"add_vision_id", &vision, false});
-  return template_->render(variables);
+  return template_->render(variables, {options.place, options.clock});
 }
 
 std::string ChatTemplate::render(const Json& messages, const Json& tools,

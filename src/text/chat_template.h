@@ -26,6 +26,9 @@ struct RenderOptions {
   // An object of further variables (bos_token, chat_template_kwargs of a request); these win over
   // the ones above. Null means none.
   base::Json extra;
+  // As JinjaCircumstances (text/jinja_runtime.h): what errors begin with, what strftime_now tells.
+  std::string place = {};
+  std::optional<int64_t> clock = {};
 };
 
 // A prompt; its marks show which parts are copies of text from the messages and tools (at least
@@ -45,7 +48,8 @@ class ChatTemplate {
   // `messages`: an array in OpenAI's form; `tools`: an array, or null for none. Both are handed to
   // the template as they are; see parse_tool_arguments. A template's raise_exception(text) throws
   // Error{bad_input} with exactly that text; other failures, among them exceeded limits, throw
-  // Error{bad_input} "chat template, line N: ...". Safe to call from several threads at once.
+  // Error{bad_input} "chat template, line N: ..."; each behind the options' place, if any.
+  // Safe to call from several threads at once.
   RenderedPrompt render_marked(const base::Json& messages, const base::Json& tools,
                                const RenderOptions& options = {}) const;
   std::string render(const base::Json& messages, const base::Json& tools,

@@ -9,8 +9,9 @@ namespace karat::text {
 JinjaTemplate::JinjaTemplate(std::string_view source, std::string name, const JinjaLimits& limits)
     : name_(std::move(name)), limits_(limits), block_(parse_template(source, name_, limits)) {}
 
-MarkedText JinjaTemplate::render(const std::vector<Variable>& variables) const {
-  Runtime runtime(name_, limits_);
+MarkedText JinjaTemplate::render(const std::vector<Variable>& variables,
+                                 const JinjaCircumstances& circumstances) const {
+  Runtime runtime(name_, limits_, circumstances);
   for (const Variable& variable : variables) runtime.allow_for_input(json_bytes(*variable.value));
   std::vector<std::pair<std::string_view, Value>> globals;
   for (const Variable& variable : variables) {

@@ -32,8 +32,10 @@ class JinjaTemplate {
     bool from_input = false;  // the copies of its strings in the result are to be marked
   };
   // Throws Error{bad_input} "NAME, line N: ..." for everything that goes wrong while it runs, and
-  // with the bare message for raise_exception(message). Safe from several threads at once.
-  MarkedText render(const std::vector<Variable>& variables) const;
+  // with the bare message for raise_exception(message); both behind the circumstances' place. Safe
+  // from several threads at once.
+  MarkedText render(const std::vector<Variable>& variables,
+                    const JinjaCircumstances& circumstances = {}) const;
 
  private:
   std::string name_;

@@ -75,19 +75,17 @@ Value make_namespace(Runtime& runtime, const Value&, Arguments& arguments) {
 Value raise_exception(Runtime& runtime, const Value&, Arguments& arguments) {
   const auto values = bind(runtime, "raise_exception", arguments, {"message"}, 1);
   const std::string& message = expect_string(runtime, *values[0], "the message").text;
-  throw base::Error(base::ErrorKind::bad_input, base::printable(message, kMessageBytesMax));
+  runtime.raise(base::printable(message, kMessageBytesMax));
 }
 
 Value strftime_now(Runtime& runtime, const Value&, Arguments& arguments) {
   const auto values = bind(runtime, "strftime_now", arguments, {"format"}, 1);
   const std::string& format = expect_string(runtime, *values[0], "the format").text;
   if (format.size() > kTimeFormatBytesMax) runtime.fail("strftime_now: the format is too long");
-  const std::time_t now = std::time(nullptr);
-  std::tm local{};
-  localtime_r(&now, &local);
+  const std::tm now = runtime.now();
   std::array<char, 8192> text{};
   return runtime.string(
-      std::string(text.data(), std::strftime(text.data(), text.size(), format.c_str(), &local)));
+      std::string(text.data(), std::strftime(text.data(), text.size(), format.c_str(), &now)));
 }
 
 }  // namespace

@@ -25,9 +25,10 @@ size_t text_bytes(const MarkedText& text) {
 
 }  // namespace
 
-Runtime::Runtime(std::string name, const JinjaLimits& limits)
+Runtime::Runtime(std::string name, const JinjaLimits& limits, JinjaCircumstances circumstances)
     : name_(std::move(name)),
       limits_(limits),
+      circumstances_(std::move(circumstances)),
       steps_left_(limits.steps),
       deadline_(std::chrono::steady_clock::now() +
                 std::chrono::duration_cast<std::chrono::steady_clock::duration>(
@@ -49,8 +50,24 @@ void Runtime::fail(const char* format, ...) const {
   va_start(arguments, format);
   const std::string text = base::vstrf(format, arguments);
   va_end(arguments);
-  throw base::fail(ErrorKind::bad_input, "%s, line %d: %s", name_.c_str(), line,
-                   base::printable(text, kMessageBytesMax).c_str());
+  raise(base::strf("%s, line %d: %s", name_.c_str(), line,
+                   base::printable(text, kMessageBytesMax).c_str()));
+}
+
+void Runtime::raise(const std::string& message) const {
+  const base::Error error(ErrorKind::bad_input, message);
+  throw circumstances_.place.empty() ? error : error.in(circumstances_.place);
+}
+
+std::tm Runtime::now() const {
+  const std::time_t time = circumstances_.clock.value_or(std::time(nullptr));
+  std::tm parts{};
+  if (circumstances_.clock) {
+    gmtime_r(&time, &parts);
+  } else {
+    localtime_r(&time, &parts);
+  }
+  return parts;
 }
 
 void Runtime::fail_undefined(const Value& value) const {

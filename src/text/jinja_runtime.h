@@ -3,6 +3,8 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
+#include <ctime>
 #include <initializer_list>
 #include <memory>
 #include <optional>
@@ -26,10 +28,17 @@ struct JinjaLimits {
   double seconds_max = 10;
 };
 
+// What a template's results and errors depend on beside its variables.
+struct JinjaCircumstances {
+  std::string place;             // of the input, "chats.jsonl:3"; stands before every error
+  std::optional<int64_t> clock;  // what strftime_now tells, in seconds of Unix time and in UTC;
+                                 // absent: the local time
+};
+
 class Runtime {
  public:
   // `name`: how the template is called in messages.
-  Runtime(std::string name, const JinjaLimits& limits);
+  Runtime(std::string name, const JinjaLimits& limits, JinjaCircumstances circumstances = {});
   ~Runtime();
   Runtime(const Runtime&) = delete;
   Runtime& operator=(const Runtime&) = delete;
@@ -39,6 +48,10 @@ class Runtime {
 
   // Throws Error{bad_input} "NAME, line N: ...".
   [[noreturn, gnu::format(printf, 2, 3)]] void fail(const char* format, ...) const;
+  // Throws Error{bad_input} with the template's own words.
+  [[noreturn]] void raise(const std::string& message) const;
+  // The time as strftime_now tells it.
+  std::tm now() const;
   // The error of using an undefined value.
   [[noreturn]] void fail_undefined(const Value& value) const;
 
@@ -75,6 +88,7 @@ class Runtime {
 
   std::string name_;
   JinjaLimits limits_;
+  JinjaCircumstances circumstances_;
   Meter meter_;
   size_t steps_left_;
   std::chrono::steady_clock::time_point deadline_;

@@ -88,6 +88,22 @@ TEST(Jinja, StrftimeNowFormatsTheTime) {
   EXPECT_LE(printed, year + 1);
 }
 
+TEST(Jinja, CircumstancesFixTheClockAndNameThePlace) {
+  const JinjaCircumstances circumstances = {"c.jsonl:3", 951782400};  // 29 February 2000
+  EXPECT_EQ(
+      JinjaTemplate("{{ strftime_now('%Y-%m-%d %H:%M') }}", "t").render({}, circumstances).text,
+      "2000-02-29 00:00");
+  for (const auto& [source, expected] : {std::pair{"{{ raise_exception('No') }}", "c.jsonl:3: No"},
+                                         std::pair{"\n{{ x.y }}", "c.jsonl:3: t, line 2: "}}) {
+    try {
+      JinjaTemplate(source, "t").render({}, circumstances);
+      FAIL() << source;
+    } catch (const base::Error& error) {
+      EXPECT_EQ(std::string(error.what()).substr(0, std::string(expected).size()), expected);
+    }
+  }
+}
+
 // Text from marked variables stays marked through what templates do with it; ours never is.
 TEST(Jinja, MarksTextFromInput) {
   const Json content = "<|a|> x <|b|>", ours = "<s>";
