@@ -2,7 +2,8 @@
 // weights is made in FOLDER and random tokens go through it block by block.
 //
 // Usage: stream FOLDER [--layers N] [--keep] RUN...
-//   RUN is TOKENS,LAYERS,CONTEXT,THREADS[,f32|bf16[,BATCH]], e.g. 65536,10,512,2,bf16
+//   RUN is TOKENS,LAYERS,CONTEXT,THREADS[,f32|bf16[,BATCH[,hessians]]], e.g. 65536,10,512,2,bf16
+//   With `hessians` those of all layers and experts are formed, too, and each is read once.
 // A layer takes 1.7 GB of disk, the tables 1 GB; the checkpoint of N (default 10) layers goes at
 // the end unless --keep, and is used again if it is there. CSV on stdout: products of the linear
 // layers, attention and delta rule as TFLOP/s, their share of the machine's fused multiply-adds in
@@ -39,6 +40,7 @@ struct Run {
   int threads = 0;
   bool bf16 = false;
   int64_t batch = 8192;
+  bool hessians = false;
 };
 
 Run parse_run(const std::string& text) {
@@ -52,6 +54,7 @@ Run parse_run(const std::string& text) {
   run.threads = std::atoi(fields.at(3).c_str());
   run.bf16 = fields.size() > 4 && fields[4] == "bf16";
   if (fields.size() > 5) run.batch = std::atoll(fields[5].c_str());
+  run.hessians = fields.size() > 6 && fields[6] == "hessians";
   return run;
 }
 
@@ -210,6 +213,12 @@ void measure(const model::OpenedModel& opened, const Run& run) {
   calib::StreamedOptions options;
   options.stream.batch_tokens = run.batch;
   if (run.bf16) options.stream.forward.activations = model::Activations::bf16;
+  double traces = 0;
+  if (run.hessians) {
+    options.hessians = [&](const calib::Hessian& hessian) {
+      for (const double value : hessian.values) traces += value;
+    };
+  }
   const Counted source(*opened.source);
   const uint64_t foretold = calib::streamed_bytes(source, config, corpus, options);
   reset_peak();
@@ -222,11 +231,12 @@ void measure(const model::OpenedModel& opened, const Run& run) {
   const auto tokens = static_cast<double>(corpus.tokens_used());
   const double flops = tokens * flops_per_token(source, config, run.context);
   const double peak = 1e9 * bench::peak_gflops(kernels::table().name) * run.threads;
-  std::printf("%s,%s,%d,%.0f,%lld,%lld,%lld,%.1f,%.0f,%.3f,%.0f,%.2f,%.2f,%.2f,%.0f\n",
-              kernels::table().name, run.bf16 ? "bf16" : "f32", run.threads, tokens,
-              static_cast<long long>(config.layers()), static_cast<long long>(run.context),
-              static_cast<long long>(run.batch), seconds, tokens / seconds, flops / seconds / 1e12,
-              100 * flops / seconds / peak, peak_bytes() / 1e9, static_cast<double>(foretold) / 1e9,
+  std::printf("%s,%s%s,%d,%.0f,%lld,%lld,%lld,%.1f,%.0f,%.3f,%.0f,%.2f,%.2f,%.2f,%.0f\n",
+              kernels::table().name, run.bf16 ? "bf16" : "f32", run.hessians ? "+hessians" : "",
+              run.threads, tokens, static_cast<long long>(config.layers()),
+              static_cast<long long>(run.context), static_cast<long long>(run.batch), seconds,
+              tokens / seconds, flops / seconds / 1e12, 100 * flops / seconds / peak,
+              peak_bytes() / 1e9, static_cast<double>(foretold) / 1e9,
               static_cast<double>(source.bytes()) / 1e9, processor_seconds() - cpu);
   std::fflush(stdout);
 }
