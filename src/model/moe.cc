@@ -7,6 +7,7 @@
 
 #include "model/block.h"
 #include "model/linear.h"
+#include "model/quantized.h"
 #include "model/scratch.h"
 
 namespace karat::model {
@@ -128,6 +129,58 @@ void tap_experts(const ForwardContext& context, int64_t layer, const Batch& batc
   }
 }
 
+// The input of a group of products: floats, or for packed weights their quantized tiles only.
+struct Operand {
+  int64_t cols;
+  Rows rows;
+  Tiles tiles;
+  LinearJob job(const Linear& w, int64_t expert, int64_t first, int64_t count, float* y,
+                int64_t ldy) const {
+    if (rows.data() != nullptr) return {&w, expert, rows.row(first), cols, count, y, ldy};
+    return {&w, expert, nullptr, cols, count, y, ldy, tiles.row(first, cols)};
+  }
+};
+
+// Whether nobody needs the input of these matrices (of those that exist) as floats.
+bool only_tiles(const ForwardContext& context, std::initializer_list<const Linear*> matrices) {
+  return context.tap == nullptr && std::all_of(matrices.begin(), matrices.end(), [](auto* w) {
+           return !*w || w->layout == Layout::panels;
+         });
+}
+
+// Calls each(expert, first, count) for the experts that have rows.
+template <class Each>
+void for_experts(const Config& config, const Routing& routing, Each each) {
+  for (int64_t e = 0; e < config.experts; ++e) {
+    const int64_t first = routing.first[static_cast<size_t>(e)];
+    const int64_t count = routing.first[static_cast<size_t>(e) + 1] - first;
+    if (count > 0) each(e, first, count);
+  }
+}
+
+// The experts' inputs in expert-major order.
+Operand expert_inputs(const ForwardContext& context, const MoeWeights& w, const Routing& routing,
+                      const float* x) {
+  const Config& c = context.config;
+  Operand out{c.hidden, {}, {}};
+  if (!only_tiles(context, {&w.gate_up, &w.gate, &w.up})) {
+    out.rows = gather(context, routing, x);
+    return out;
+  }
+  std::vector<int32_t> rows;
+  for (const int32_t entry : routing.entry) {
+    rows.push_back(entry / static_cast<int32_t>(c.experts_used));
+  }
+  out.tiles = Tiles(static_cast<int64_t>(rows.size()), c.hidden);
+  std::vector<QuantizeJob> jobs;
+  for_experts(c, routing, [&](int64_t, int64_t first, int64_t count) {
+    jobs.push_back({x, c.hidden, count, c.hidden, out.tiles.row(first, c.hidden),
+                    &rows[static_cast<size_t>(first)]});
+  });
+  quantize_rows(context, jobs);
+  return out;
+}
+
 // silu(gate) * up of rows [gate | up] of 2 * width columns.
 Rows activate(const ForwardContext& context, const Rows& gate_up, int64_t rows) {
   const int64_t width = gate_up.cols() / 2;
@@ -137,6 +190,34 @@ Rows activate(const ForwardContext& context, const Rows& gate_up, int64_t rows) 
       context.kernels.silu_mul(gate_up.row(r), gate_up.row(r) + width, width, out.row(r));
     }
   });
+  return out;
+}
+
+struct Inner {
+  Operand experts, shared;
+};
+
+// What the down matrices multiply, from what gate and up made.
+Inner inner_inputs(const ForwardContext& context, const MoeWeights& w, const Routing& routing,
+                   const Rows& gate_up, const Rows& shared_gate_up, int64_t rows) {
+  const auto entries = static_cast<int64_t>(routing.entry.size());
+  const int64_t width = gate_up.cols() / 2;
+  const int64_t shared_width = shared_gate_up.cols() / 2;
+  Inner out{{width, {}, {}}, {shared_width, {}, {}}};
+  if (!only_tiles(context, {&w.down, &w.shared_down})) {
+    out.experts.rows = activate(context, gate_up, entries);
+    out.shared.rows = activate(context, shared_gate_up, rows);
+    return out;
+  }
+  out.experts.tiles = Tiles(entries, width);
+  out.shared.tiles = Tiles(rows, shared_width);
+  std::vector<QuantizeJob> jobs{{shared_gate_up.data(), shared_gate_up.cols(), rows, shared_width,
+                                 out.shared.tiles.data(), nullptr, true}};
+  for_experts(context.config, routing, [&](int64_t, int64_t first, int64_t count) {
+    jobs.push_back({gate_up.row(first), gate_up.cols(), count, width,
+                    out.experts.tiles.row(first, width), nullptr, true});
+  });
+  quantize_rows(context, jobs);
   return out;
 }
 
@@ -152,43 +233,39 @@ Outputs run_experts(const ForwardContext& context, const BlockWeights& weights, 
   const Config& c = context.config;
   const MoeWeights& w = weights.moe;
   const int64_t entries = batch.rows * c.experts_used;
-  const Rows gathered = gather(context, routing, x);
+  const Operand inputs = expert_inputs(context, w, routing, x);
   Rows gate_up(entries, 2 * c.expert_ffn);
   Rows shared_gate_up(batch.rows, 2 * c.shared_ffn);
   Outputs out{Rows(entries, c.hidden), Rows(batch.rows, c.hidden), Rows(batch.rows, 1)};
   std::vector<LinearJob> jobs;
-  const auto add = [&](const Linear& linear, const float* rows, float* y, int64_t ldy) {
-    jobs.push_back({&linear, 0, rows, linear.cols, batch.rows, y, ldy});
+  const auto add = [&](const Linear& linear, float* y, int64_t ldy) {
+    jobs.push_back({&linear, 0, x, linear.cols, batch.rows, y, ldy});
   };
-  const auto add_experts = [&](const Linear& linear, const Rows& rows, Rows& y, int64_t column) {
-    for (int64_t e = 0; linear && e < c.experts; ++e) {
-      const int64_t first = routing.first[static_cast<size_t>(e)];
-      const int64_t count = routing.first[static_cast<size_t>(e) + 1] - first;
-      if (count == 0) continue;
-      jobs.push_back(
-          {&linear, e, rows.row(first), rows.cols(), count, y.row(first) + column, y.cols()});
-    }
+  const auto add_experts = [&](const Linear& linear, const Operand& rows, Rows& y, int64_t column) {
+    if (!linear) return;
+    for_experts(c, routing, [&](int64_t e, int64_t first, int64_t count) {
+      jobs.push_back(rows.job(linear, e, first, count, y.row(first) + column, y.cols()));
+    });
   };
 
   for (const Linear* shared : {&w.shared_router, &w.shared_gate, &w.shared_up}) {
     tap_input(context, batch, *shared, weights.layer, x);
   }
-  tap_experts(context, weights.layer, batch, routing, gathered, {&w.gate_up, &w.gate, &w.up});
-  add(w.shared_router, x, out.shared_gate.data(), 1);
-  add(w.shared_gate, x, shared_gate_up.data(), shared_gate_up.cols());
-  add(w.shared_up, x, shared_gate_up.data() + c.shared_ffn, shared_gate_up.cols());
-  add_experts(w.gate_up, gathered, gate_up, 0);
-  add_experts(w.gate, gathered, gate_up, 0);
-  add_experts(w.up, gathered, gate_up, c.expert_ffn);
+  tap_experts(context, weights.layer, batch, routing, inputs.rows, {&w.gate_up, &w.gate, &w.up});
+  add(w.shared_router, out.shared_gate.data(), 1);
+  add(w.shared_gate, shared_gate_up.data(), shared_gate_up.cols());
+  add(w.shared_up, shared_gate_up.data() + c.shared_ffn, shared_gate_up.cols());
+  add_experts(w.gate_up, inputs, gate_up, 0);
+  add_experts(w.gate, inputs, gate_up, 0);
+  add_experts(w.up, inputs, gate_up, c.expert_ffn);
   apply_linears(context, jobs);
 
-  const Rows shared_inner = activate(context, shared_gate_up, batch.rows);
-  const Rows inner = activate(context, gate_up, entries);
-  tap_input(context, batch, w.shared_down, weights.layer, shared_inner.data());
-  tap_experts(context, weights.layer, batch, routing, inner, {&w.down});
+  const Inner inner = inner_inputs(context, w, routing, gate_up, shared_gate_up, batch.rows);
+  tap_input(context, batch, w.shared_down, weights.layer, inner.shared.rows.data());
+  tap_experts(context, weights.layer, batch, routing, inner.experts.rows, {&w.down});
   jobs.clear();
-  add(w.shared_down, shared_inner.data(), out.shared.data(), c.hidden);
-  add_experts(w.down, inner, out.experts, 0);
+  jobs.push_back(inner.shared.job(w.shared_down, 0, 0, batch.rows, out.shared.data(), c.hidden));
+  add_experts(w.down, inner.experts, out.experts, 0);
   apply_linears(context, jobs);
   return out;
 }

@@ -1,10 +1,12 @@
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <limits>
 #include <map>
 #include <string>
 #include <tuple>
 
+#include "codec/codec.h"
 #include "kernels/dispatch.h"
 #include "model/block.h"
 #include "support/edited_source.h"
@@ -151,6 +153,32 @@ TEST_F(Moe, AllExpertsSeeEveryRowAndTheOutputStays) {
   EXPECT_EQ(routed.outputs, 30 * 2);
   EXPECT_EQ(all.outputs, 30 * 2);
   for (const auto& [place, row] : routed.seen) EXPECT_EQ(all.seen.at(place), row);
+}
+
+// With a tap the experts' inputs are floats that products quantize, without one they are quantized
+// while they are gathered and gated: the same bits.
+TEST_F(Moe, QuantizedInputsDoNotDependOnAnObserver) {
+  test::EditedSource source(tiny_.source);
+  for (const char* name :
+       {"blk.2.ffn_gate_exps.weight", "blk.2.ffn_up_exps.weight", "blk.2.ffn_down_exps.weight",
+        "blk.2.ffn_down_shexp.weight", "blk.2.ffn_gate_shexp.weight"}) {
+    const tensor::TensorInfo info = tiny_.source.at(name);
+    const std::vector<std::byte> bytes = source.bytes_of(name);
+    std::vector<float> values(bytes.size() / sizeof(float));
+    std::memcpy(values.data(), bytes.data(), bytes.size());
+    std::vector<std::byte> stored(static_cast<size_t>(
+        info.shape.rows() * tensor::row_bytes(tensor::DType::q8_0, info.shape.cols())));
+    codec::codec_for(tensor::DType::q8_0).encode_row(values, {}, stored);
+    source.set(name, tensor::DType::q8_0, info.shape, stored);
+  }
+  WeightBytes bytes(Layout::panels);
+  const BlockWeights weights = bind_block(source, tiny_.config, 2, bytes);
+  ASSERT_EQ(weights.moe.down.layout, Layout::panels);
+  context_.options.activations = Activations::q8;
+  const std::vector<float> alone = run(weights, rows(45));
+  Tap tap;
+  context_.tap = &tap;
+  EXPECT_EQ(run(weights, rows(45)), alone);
 }
 
 }  // namespace

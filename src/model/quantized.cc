@@ -17,20 +17,28 @@ struct Tile {
   int64_t first, width;
 };
 
+void quantize_one(const kernels::KernelTable& kernels, const QuantizeJob& job, int64_t row,
+                  QuantizedBlock* out) {
+  const float* x = job.x + (job.pick == nullptr ? row : job.pick[row]) * job.ldx;
+  if (!job.gated) return kernels.quantize_row(x, job.cols, out);
+  const Scratch product(static_cast<size_t>(job.cols));
+  kernels.silu_mul(x, x + job.cols, job.cols, product.get());
+  kernels.quantize_row(product.get(), job.cols, out);
+}
+
 void quantize_tile(const kernels::KernelTable& kernels, const Tile& tile) {
   const QuantizeJob& job = *tile.job;
   const int64_t panels = kernels::panels_of(job.cols);
   std::byte* out = job.out + tile.first * panels * static_cast<int64_t>(sizeof(QuantizedBlock));
-  const float* x = job.x + tile.first * job.ldx;
   if (tile.width == 1) {
-    return kernels.quantize_row(x, job.cols, reinterpret_cast<QuantizedBlock*>(out));
+    return quantize_one(kernels, job, tile.first, reinterpret_cast<QuantizedBlock*>(out));
   }
   const Scratch words(static_cast<size_t>(tile.width * panels * kernels::kBlockWords));
   auto* blocks = reinterpret_cast<QuantizedBlock*>(words.get());
   std::array<const QuantizedBlock*, kTileMax> rows;
   for (int64_t r = 0; r < tile.width; ++r) {
     rows[static_cast<size_t>(r)] = blocks + r * panels;
-    kernels.quantize_row(x + r * job.ldx, job.cols, blocks + r * panels);
+    quantize_one(kernels, job, tile.first + r, blocks + r * panels);
   }
   kernels.tile_rows(rows.data(), tile.width, panels, out);
 }

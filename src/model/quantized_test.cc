@@ -47,5 +47,27 @@ TEST(QuantizeRows, AreTheTablesTilesOfEachJob) {
   }
 }
 
+// Rows picked in any order, and rows that are made of their gate and up halves.
+TEST(QuantizeRows, PicksAndGatesAsTheSeparateSteps) {
+  base::Rng rng(2);
+  const int64_t cols = 64, rows = 15;
+  std::vector<float> x(static_cast<size_t>(rows * 2 * cols));
+  for (float& value : x) value = static_cast<float>(4 * rng.uniform() - 2);
+  std::vector<int32_t> pick(static_cast<size_t>(rows));
+  for (int32_t& row : pick) row = static_cast<int32_t>(rng.below(rows));
+  base::ThreadPool pool(2);
+  const ForwardContext context{kConfig, pool, kernels::table()};
+  std::vector<float> plain(static_cast<size_t>(rows * cols));
+  for (int64_t r = 0; r < rows; ++r) {
+    const float* row = x.data() + pick[static_cast<size_t>(r)] * 2 * cols;
+    context.kernels.silu_mul(row, row + cols, cols, plain.data() + r * cols);
+  }
+  const Tiles at_once(rows, cols), separate(rows, cols);
+  const QuantizeJob jobs[] = {{x.data(), 2 * cols, rows, cols, at_once.data(), pick.data(), true},
+                              {plain.data(), cols, rows, cols, separate.data()}};
+  quantize_rows(context, jobs);
+  EXPECT_TRUE(std::equal(at_once.data(), at_once.row(rows, cols), separate.data()));
+}
+
 }  // namespace
 }  // namespace karat::model
