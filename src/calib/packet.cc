@@ -61,13 +61,13 @@ std::string tokenizer_hash(const text::TokenizerSpec& spec) {
   return hash.hex();
 }
 
-void write_packet(const std::string& path, const Packet& packet) {
+void write_packet(base::OutputFile& file, const Packet& packet) {
   base::Json::Array names(packet.domain_names.begin(), packet.domain_names.end());
   const std::vector<format::SafetensorsItem> items = {
       item_of("ends", tensor::DType::i64, packet.ends),
       item_of("domains", tensor::DType::i32, packet.domains),
       item_of("tokens", tensor::DType::i32, packet.tokens)};
-  format::write_safetensors(path, items,
+  format::write_safetensors(file, items,
                             {{"format", kFormat},
                              {"domain_names", base::Json(std::move(names)).dump()},
                              {"tokenizer_sha256", packet.tokenizer}});

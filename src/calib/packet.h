@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/file.h"
 #include "calib/corpus.h"
 #include "text/tokenizer.h"
 
@@ -29,8 +30,8 @@ struct Packet {
 // SHA-256 of everything that decides ids: tokens, their types, merges, added tokens.
 std::string tokenizer_hash(const text::TokenizerSpec& spec);
 
-// A safetensors file through OutputFile; the bytes depend on nothing but the packet.
-void write_packet(const std::string& path, const Packet& packet);
+// A safetensors file, which the caller commits; the bytes depend on nothing but the packet.
+void write_packet(base::OutputFile& file, const Packet& packet);
 // True if the file begins as a packet does; a folder, or nothing there, is none. Errors as
 // base::File's for a file that cannot be read.
 bool is_packet(const std::string& path);

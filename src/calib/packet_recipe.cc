@@ -16,7 +16,6 @@ using base::TomlTable;
 namespace {
 
 constexpr int64_t kSchema = 1;
-constexpr int64_t kTokensMax = int64_t{1} << 32;
 constexpr int64_t kContextMax = int64_t{1} << 20;
 
 DocumentForm form_of(TomlTable& table) {
@@ -129,7 +128,7 @@ PacketRecipe parse_packet_recipe(const std::string& text, const std::string& fil
   recipe.file = file;
   recipe.folder = std::filesystem::path(file).parent_path().string();
   limited(root, "schema", kSchema, kSchema);
-  recipe.tokens = limited(root, "tokens", 1, kTokensMax);
+  recipe.tokens = limited(root, "tokens", 1, kPacketTokensMax);
   recipe.context = limited(root, "context", 2, kContextMax);
   if (root.integer("seed"))
     recipe.seed = static_cast<uint64_t>(limited(root, "seed", 0, INT64_MAX));

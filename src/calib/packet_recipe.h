@@ -10,6 +10,8 @@
 
 namespace karat::calib {
 
+inline constexpr int64_t kPacketTokensMax = int64_t{1} << 32;
+
 // A file, or all files of a folder.
 struct PacketSource {
   std::string path;  // as the recipe says, relative to the recipe's folder

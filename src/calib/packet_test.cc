@@ -30,6 +30,12 @@ Packet packet_of(int32_t count) {
   return packet;
 }
 
+void write(const std::string& path, const Packet& packet) {
+  base::OutputFile file(path);
+  write_packet(file, packet);
+  file.commit();
+}
+
 std::string error_of(const std::string& path) {
   try {
     read_packet(path);
@@ -43,7 +49,7 @@ std::string error_of(const std::string& path) {
 TEST(Packet, IsReadAsItWasWritten) {
   const test::TempDir folder;
   const Packet packet = packet_of(5);
-  write_packet(folder.path("p"), packet);
+  write(folder.path("p"), packet);
   EXPECT_TRUE(is_packet(folder.path("p")));
   const Packet read = read_packet(folder.path("p"));
   EXPECT_EQ(read.tokens, packet.tokens);
@@ -71,7 +77,7 @@ TEST(Packet, ContradictionsAreRefused) {
   const auto broken = [&](auto&& change) {
     Packet packet = packet_of(3);
     change(packet);
-    write_packet(folder.path("p"), packet);
+    write(folder.path("p"), packet);
     return error_of(folder.path("p"));
   };
   EXPECT_NE(broken([](Packet& p) { p.tokens.push_back(1); }), "");
@@ -85,7 +91,7 @@ TEST(Packet, ContradictionsAreRefused) {
 
 TEST(Packet, DomainNamesThatAreNoneNameTheFile) {
   const test::TempDir folder;
-  write_packet(folder.path("p"), packet_of(2));
+  write(folder.path("p"), packet_of(2));
   const std::string bytes = test::read_bytes(folder.path("p"));
   const std::string names = R"([\"a\", \"b \\\"quoted\\\"\"])";
   const size_t at = bytes.find(names);
@@ -100,7 +106,7 @@ TEST(Packet, DomainNamesThatAreNoneNameTheFile) {
 
 TEST(Packet, EveryPrefixIsRefused) {
   const test::TempDir folder;
-  write_packet(folder.path("p"), packet_of(4));
+  write(folder.path("p"), packet_of(4));
   const std::string bytes = test::read_bytes(folder.path("p"));
   for (size_t size = 0; size < bytes.size(); ++size) {
     EXPECT_NE(error_of(folder.write("cut", bytes.substr(0, size))), "") << size;

@@ -29,41 +29,43 @@ class Calibrate : public Command {
 
   void declare(Options& options) override {
     options.text("-m,--model", "MODEL", model_, "HF folder or GGUF file");
-    options.list("-f,--file", "TEXT", files_, "calibration texts, or one packet");
+    of_texts(options.list("-f,--file", "TEXT", files_, "calibration texts, or one packet"));
     options.text("--packet", "RECIPE", recipe_,
                  "write a packet of calibration texts, as this TOML file says");
-    options
-        .list("--in-file", "IMATRIX", in_files_,
-              "statistics to add (.gguf or .dat); without -f they are only merged or converted")
+    of_texts(options.list(
+                 "--in-file", "IMATRIX", in_files_,
+                 "statistics to add (.gguf or .dat); without -f they are only merged or converted"))
         .repeated = true;
     options.text(
         "-o,--output", "OUT", out_,
         "the imatrix to write, OUT.gguf or OUT.dat; another name: a folder for it, routing "
         "and outliers; with --packet the packet");
-    options.choice("--output-format", {"gguf", "dat"}, format_,
-                   "the layout of OUT (default by its name)");
-    options.flag("--show-statistics", show_statistics_,
-                 "print a table of activation statistics per tensor and per layer");
-    options.integer("-c,--ctx-size", "N", ctx_,
-                    "tokens per chunk (default 512); also of .dat files, which do not say", 4,
-                    INT32_MAX);
-    options.integer("--chunks", "N", chunks_, "use at most N chunks", 1);
+    of_texts(options.choice("--output-format", {"gguf", "dat"}, format_,
+                            "the layout of OUT (default by its name)"));
+    of_texts(options.flag("--show-statistics", show_statistics_,
+                          "print a table of activation statistics per tensor and per layer"));
+    of_texts(options.integer("-c,--ctx-size", "N", ctx_,
+                             "tokens per chunk (default 512); also of .dat files, which do not say",
+                             4, INT32_MAX));
+    of_texts(options.integer("--chunks", "N", chunks_, "use at most N chunks", 1));
     options.integer("--tokens", "N", tokens_,
                     "use at most N tokens (whole chunks); of a packet exactly N", 1);
-    options.flag("--process-output", process_output_, "also for output.weight");
-    options.flag("--parse-special", parse_special_, "special tokens in the texts are tokens");
-    options.flag("--all-experts", all_experts_,
-                 "every expert's statistics are of every row, not of those routed to it");
-    options.flag("--no-mtp", no_mtp_, "leave the MTP block out");
-    options.choice("--activations", {"f32", "bf16", "stock"}, activations_,
-                   "rounding of the layers' inputs (default f32)");
-    options.choice("--stream", {"auto", "on", "off"}, stream_,
-                   "read the model block by block, once; auto: if it does not fit into memory");
+    of_texts(options.flag("--process-output", process_output_, "also for output.weight"));
+    of_texts(
+        options.flag("--parse-special", parse_special_, "special tokens in the texts are tokens"));
+    of_texts(options.flag("--all-experts", all_experts_,
+                          "every expert's statistics are of every row, not of those routed to it"));
+    of_texts(options.flag("--no-mtp", no_mtp_, "leave the MTP block out"));
+    of_texts(options.choice("--activations", {"f32", "bf16", "stock"}, activations_,
+                            "rounding of the layers' inputs (default f32)"));
+    of_texts(options.choice(
+        "--stream", {"auto", "on", "off"}, stream_,
+        "read the model block by block, once; auto: if it does not fit into memory"));
   }
 
   void run(const Common& common) override {
     if (!recipe_.empty()) {
-      make_packet({recipe_, model_, out_, tokens_, files_.empty() && in_files_.empty()}, common);
+      make_packet({recipe_, model_, out_, tokens_, of_texts_}, common);
       return;
     }
     check_arguments();
@@ -88,6 +90,16 @@ class Calibrate : public Command {
   }
 
  private:
+  // Notes when the option is given: making a packet has no use for it.
+  Option& of_texts(Option& option) {
+    option.accept = [this, name = option.name_list().back(),
+                     accept = std::move(option.accept)](const std::string& value) {
+      of_texts_.push_back(name);
+      accept(value);
+    };
+    return option;
+  }
+
   void check_arguments() const {
     const auto refuse = [](const char* problem) {
       throw base::fail(base::ErrorKind::usage, "calibrate: %s", problem);
@@ -187,6 +199,7 @@ class Calibrate : public Command {
 
   std::string model_, out_, recipe_, format_, activations_ = "f32", stream_ = "auto";
   std::vector<std::string> files_, in_files_;
+  std::vector<std::string> of_texts_;  // options given that say how texts go through a model
   int64_t ctx_ = 512, chunks_ = -1, tokens_ = -1;
   bool process_output_ = false, parse_special_ = false, no_mtp_ = false, show_statistics_ = false;
   bool all_experts_ = false;

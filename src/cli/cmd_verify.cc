@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/text.h"
+#include "calib/packet.h"
 #include "cli/command.h"
 #include "cli/verify_report.h"
 #include "format/gguf.h"
@@ -25,8 +26,10 @@ class Verify : public Command {
 
   void declare(Options& options) override {
     options
-        .text("FILE", "", path_,
-              "GGUF file (the first of several shards), imatrix, or safetensors file or folder")
+        .text(
+            "FILE", "", path_,
+            "GGUF file (the first of several shards), imatrix, calibration packet, or safetensors "
+            "file or folder")
         .required = true;
     options.text("--receipt", "FILE", receipt_, "the receipt (default FILE.receipt.json if there)");
     options.text("--inputs", "DIR", inputs_, "also hash the inputs that the receipt names");
@@ -47,6 +50,12 @@ class Verify : public Command {
 
  private:
   void check_file(base::ThreadPool& pool) {
+    if (calib::is_packet(path_)) {
+      calib::read_packet(path_);
+      files_ = {path_};
+      describe("calibration packet", format::SafetensorsSource(path_).tensors());
+      return;
+    }
     if (base::is_directory(path_) || base::ends_with(path_, ".safetensors") ||
         base::ends_with(path_, ".safetensors.index.json")) {
       const format::SafetensorsSource source(path_);

@@ -23,12 +23,34 @@ using base::strf;
 namespace {
 
 void check_request(const PacketRequest& request) {
-  const auto refuse = [](const char* problem) {
-    throw fail(ErrorKind::usage, "calibrate --packet: %s", problem);
+  const auto refuse = [](const std::string& problem) {
+    throw fail(ErrorKind::usage, "calibrate --packet: %s", problem.c_str());
   };
   if (request.model.empty()) refuse("tokenizer and template are a model's; give it with -m");
   if (request.out.empty()) refuse("-o PACKET is missing: the packet to write");
-  if (!request.nothing_else) refuse("the texts are the recipe's; leave -f and --in-file out");
+  if (!request.others.empty()) {
+    refuse(request.others.front() + " says how texts go through a model; give it with -f PACKET");
+  }
+  if (request.tokens > calib::kPacketTokensMax) {
+    refuse(strf("--tokens: a packet has at most %lld",
+                static_cast<long long>(calib::kPacketTokensMax)));
+  }
+}
+
+// Every file that is going to be read.
+std::vector<std::string> inputs_of(const calib::PacketRecipe& recipe,
+                                   const model::OpenedModel& opened) {
+  std::vector<std::string> inputs = opened.files;
+  inputs.push_back(recipe.file);
+  const auto add = [&](const std::string& path) {
+    const std::vector<std::string> files = calib::list_files(recipe.path_of(path));
+    inputs.insert(inputs.end(), files.begin(), files.end());
+  };
+  for (const auto& domain : recipe.domains) {
+    for (const auto& source : domain.sources) add(source.path);
+  }
+  for (const auto& set : recipe.evaluations) add(set.path);
+  return inputs;
 }
 
 std::string report_path(const std::string& out) { return out + ".report.json"; }
@@ -41,18 +63,37 @@ unsigned long long number_at(const Json& json, const char* key) {
 receipt::Receipt receipt_of(const calib::BuiltPacket& built) {
   receipt::Receipt receipt;
   receipt.verb = "calibrate";
-  for (const char* key : {"recipe", "tokenizer_sha256", "seed", "context", "tokens", "sequences"}) {
+  for (const char* key : {"recipe", "tokenizer_sha256", "template_sha256", "seed", "context",
+                          "tokens", "sequences"}) {
     receipt.options.set(key, built.report.at(key));
   }
   for (const Json& domain : built.report.at("domains").as_array()) {
+    size_t number = 0;  // two sources may be of one path
     for (const Json& source : domain.at("sources").as_array()) {
       receipt.notes.emplace_back(
-          domain.at("name").as_string() + " " + source.at("path").as_string(),
-          strf("%llu sequences, %llu tokens, %llu removed", number_at(source, "sequences"),
-               number_at(source, "tokens"), number_at(source, "removed")));
+          strf("%s %zu: %s", domain.at("name").as_string().c_str(), ++number,
+               source.at("path").as_string().c_str()),
+          strf("%llu sequences, %llu tokens, %llu documents and %llu pieces removed",
+               number_at(source, "sequences"), number_at(source, "tokens"),
+               number_at(source, "removed"), number_at(source, "removed_pieces")));
     }
   }
   return receipt;
+}
+
+// Packet, report and receipt: all on the disk before the first gets its name.
+void write_files(const std::string& out, const calib::BuiltPacket& built,
+                 const receipt::Receipt& receipt, double seconds, int threads) {
+  base::OutputFile packet(out), report(report_path(out));
+  calib::write_packet(packet, built.packet);
+  packet.sync();
+  report.append(built.report.dump(1) + "\n");
+  report.sync();
+  const auto receipt_file = receipt::receipt_file(out, packet.partial_path(), receipt, seconds,
+                                                  threads, kernels::table().name);
+  packet.commit();
+  report.commit();
+  receipt_file->commit();
 }
 
 size_t count_at(const Json& json, const char* key) { return json.at(key).as_array().size(); }
@@ -67,25 +108,19 @@ void make_packet(const PacketRequest& request, const Common& common) {
   if (request.tokens > 0) recipe.tokens = request.tokens;
   if (common.seed != 0) recipe.seed = static_cast<uint64_t>(common.seed);
   const model::OpenedModel opened = model::open_model(request.model);
-  std::vector<std::string> inputs = {request.recipe};
-  for (const auto& domain : recipe.domains) {
-    for (const auto& source : domain.sources) inputs.push_back(recipe.path_of(source.path));
+  const std::vector<std::string> inputs = inputs_of(recipe, opened);
+  for (const std::string& file :
+       {request.out, report_path(request.out), request.out + ".receipt.json"}) {
+    base::check_output(file, {.force = common.force, .inputs = inputs});
   }
-  for (const auto& set : recipe.evaluations) inputs.push_back(recipe.path_of(set.path));
-  base::check_output(request.out, {.force = common.force, .inputs = inputs});
-  base::check_output(report_path(request.out), {.force = common.force, .inputs = inputs});
   base::ThreadPool pool(common.thread_count());
   const calib::BuiltPacket built =
       calib::build_packet(recipe, make_tokenizer(opened), opened.chat_template, pool);
   receipt::Receipt receipt = receipt_of(built);
   receipt.inputs = receipt::hash_inputs(built.inputs, pool);
-  calib::write_packet(request.out, built.packet);
-  base::write_file(report_path(request.out), built.report.dump(1) + "\n");
-  const double seconds =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  receipt::receipt_file(request.out, request.out, receipt, seconds, pool.size(),
-                        kernels::table().name)
-      ->commit();
+  for (size_t i = 0; i < receipt.inputs.size(); ++i) receipt.inputs[i].name = built.input_names[i];
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
+  write_files(request.out, built, receipt, seconds.count(), pool.size());
   if (common.json) {
     Json json = built.report;
     json.set("output", request.out);
@@ -105,12 +140,13 @@ std::string packet_text(const std::string& out, const Json& report) {
                  number_at(domain, "sequences"));
     for (const Json& source : domain.at("sources").as_array()) {
       text += strf(
-          "    %-30s %10llu tokens %7llu sequences of %llu documents; %llu removed, %llu "
-          "too long, %llu twice\n",
+          "    %-30s %10llu tokens %7llu sequences of %llu documents; %llu and %llu pieces "
+          "removed, %llu too long, %llu twice, %llu unused\n",
           printable(source.at("path").as_string()).c_str(), number_at(source, "tokens"),
           number_at(source, "sequences"), number_at(source, "documents"),
-          number_at(source, "removed"), number_at(source, "left_out"),
-          number_at(source, "duplicates"));
+          number_at(source, "removed"), number_at(source, "removed_pieces"),
+          number_at(source, "left_out"), number_at(source, "duplicates"),
+          number_at(source, "unused"));
     }
   }
   for (const Json& set : report.at("evaluations").as_array()) {

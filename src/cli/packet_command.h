@@ -15,13 +15,14 @@ namespace karat::cli {
 
 struct PacketRequest {
   std::string recipe, model, out;
-  int64_t tokens = -1;       // in place of the recipe's
-  bool nothing_else = true;  // neither texts nor statistics were given, too
+  int64_t tokens = -1;                   // in place of the recipe's
+  std::vector<std::string> others = {};  // options given that say how texts go through a model
 };
 
 // Builds the packet and writes OUT, OUT.report.json and OUT.receipt.json; prints what is in it.
-// Nothing is written if anything is wrong (calib/packet_builder.h). --seed, unless it is 0, stands
-// for the recipe's.
+// Nothing is written if anything is wrong (calib/packet_builder.h); the receipt gets its name last.
+// --seed, unless it is 0, stands for the recipe's. Error{exists} if one of the three is there and
+// not --force, or is a file that the recipe or the model reads.
 void make_packet(const PacketRequest& request, const Common& common);
 
 // What the report says, for people.

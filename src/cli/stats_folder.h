@@ -15,7 +15,8 @@ namespace karat::cli {
 
 class StatsFolder {
  public:
-  // Makes the folder. Errors as base::check_output of each file in it.
+  // Makes the folder. Errors as base::check_output of each file in it. The imatrix comes last, so a
+  // folder without one is what a run that was stopped left: its files are replaced.
   StatsFolder(std::string path, bool force, const std::vector<std::string>& inputs);
   // Removes the folder if nothing is in it.
   ~StatsFolder();
@@ -26,7 +27,7 @@ class StatsFolder {
   void begin(const model::Config& config, base::ThreadPool& pool);
   std::vector<calib::KeptTap*> taps();  // after begin()
 
-  // routing.safetensors and outliers.json; the imatrix is the caller's.
+  // routing.safetensors and outliers.json; the imatrix is the caller's, and comes after them.
   void write() const;
   std::string text() const;
   base::Json super_experts_json() const;

@@ -12,7 +12,7 @@
 namespace karat::cli {
 
 struct Verification {
-  std::string path, format;  // "GGUF", "safetensors", "imatrix"
+  std::string path, format;  // "GGUF", "safetensors", "imatrix", "calibration packet"
   int64_t tensors = 0, params = 0;
   uint64_t file_bytes = 0;
   exporting::Validation values;

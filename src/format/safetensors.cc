@@ -364,6 +364,13 @@ void SafetensorsSource::refuse(const Foreign& tensor) const {
 
 void write_safetensors(const std::string& path, std::span<const SafetensorsItem> items,
                        const std::map<std::string, std::string>& metadata) {
+  base::OutputFile file(path);
+  write_safetensors(file, items, metadata);
+  file.commit();
+}
+
+void write_safetensors(base::OutputFile& file, std::span<const SafetensorsItem> items,
+                       const std::map<std::string, std::string>& metadata) {
   Json root = Json::object();
   if (!metadata.empty()) {
     Json::Object strings;
@@ -377,7 +384,7 @@ void write_safetensors(const std::string& path, std::span<const SafetensorsItem>
       throw base::fail(ErrorKind::unsupported,
                        "%s: tensor '%s' of type %s has no place in a "
                        "safetensors file; write a GGUF file",
-                       printable(path).c_str(), printable(item.info.name).c_str(),
+                       printable(file.path()).c_str(), printable(item.info.name).c_str(),
                        std::string(tensor::info(item.info.dtype).name).c_str());
     }
     CHECK(item.bytes.size() == static_cast<uint64_t>(item.info.bytes()));
@@ -395,11 +402,9 @@ void write_safetensors(const std::string& path, std::span<const SafetensorsItem>
   head.resize((head.size() + 7) / 8 * 8,
               ' ');  // keeps the data 8-byte aligned, as the reference does
   const uint64_t length = head.size();
-  base::OutputFile file(path);
   file.append(std::as_bytes(std::span(&length, 1)));
   file.append(head);
   for (const SafetensorsItem& item : items) file.append(item.bytes);
-  file.commit();
 }
 
 }  // namespace karat::format

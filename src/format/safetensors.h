@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/file.h"
 #include "format/file_source.h"
 
 namespace karat::format {
@@ -76,6 +77,9 @@ struct SafetensorsItem {
 };
 // Writes a safetensors file through OutputFile. Error{unsupported} for block-quantized types.
 void write_safetensors(const std::string& path, std::span<const SafetensorsItem> items,
+                       const std::map<std::string, std::string>& metadata = {});
+// The same into a file that the caller commits.
+void write_safetensors(base::OutputFile& file, std::span<const SafetensorsItem> items,
                        const std::map<std::string, std::string>& metadata = {});
 
 }  // namespace karat::format

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <filesystem>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -48,6 +49,15 @@ std::string fault_of(const Input& expected, const Input& found) {
                 expected.sha256.c_str());
   }
   return "";
+}
+
+// A receipt is from anywhere: its names lead to nothing outside of the folder.
+bool stays_below(const std::string& name) {
+  const std::filesystem::path path = name;
+  return !name.empty() && path.is_relative() &&
+         std::none_of(path.begin(), path.end(), [](const std::filesystem::path& part) {
+           return part.empty() || part == "." || part == "..";
+         });
 }
 
 }  // namespace
@@ -142,11 +152,8 @@ InputCheck check_inputs(const std::vector<Input>& inputs, const std::string& fol
   std::vector<const Input*> expected;
   std::vector<std::string> paths;
   for (const Input& input : inputs) {
-    // A receipt is from anywhere: its names stay names.
-    const bool plain = !input.name.empty() && input.name == base::file_name(input.name) &&
-                       input.name != "." && input.name != "..";
     const std::string path = folder + "/" + input.name;
-    if (!plain || !is_hash(input.sha256)) {
+    if (!stays_below(input.name) || !is_hash(input.sha256)) {
       check.faults.push_back(fault_of(input, {}));
     } else if (!base::file_exists(path) || base::is_directory(path)) {
       check.absent.push_back(input.name);

@@ -96,11 +96,19 @@ TEST_F(Check, InputsAreCheckedWhereTheyAre) {
   EXPECT_TRUE(check.faults.empty() && check.absent.empty());
   dir_.write("in.gguf", "inpux");
   EXPECT_EQ(check_inputs(receipt_.inputs, dir_.path(), pool_).faults.size(), 1u);
-  // Names that lead elsewhere are not followed.
-  const std::vector<Input> hostile = {{"../in.gguf", 5, hash_of("input")}, {"in.gguf", 5, "12"}};
+  // Names may have folders, and those that lead elsewhere are not followed.
+  std::filesystem::create_directory(dir_.path("set"));
+  dir_.write("set/in.gguf", "input");
+  check = check_inputs({{"set/in.gguf", 5, hash_of("input")}}, dir_.path(), pool_);
+  EXPECT_EQ(check.matching, 1);
+  const std::vector<Input> hostile = {{"../in.gguf", 5, hash_of("input")},
+                                      {"set/../in.gguf", 5, hash_of("input")},
+                                      {dir_.path("in.gguf"), 5, hash_of("input")},
+                                      {"", 5, hash_of("input")},
+                                      {"in.gguf", 5, "12"}};
   check = check_inputs(hostile, dir_.path(), pool_);
   EXPECT_EQ(check.matching, 0);
-  EXPECT_EQ(check.faults.size(), 2u);
+  EXPECT_EQ(check.faults.size(), 5u);
 }
 
 TEST_F(Check, LinesOfTheKeyAreParsed) {

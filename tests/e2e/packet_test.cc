@@ -1,6 +1,8 @@
 // Calibration packets as a user makes and takes them.
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 #include "base/json.h"
 #include "format/imatrix.h"
 #include "support/program.h"
@@ -116,7 +118,77 @@ TEST_F(PacketVerb, RecipesAreStrict) {
   EXPECT_TRUE(refused(make("p"), 3, {"r.toml:1: key 'tokns': unknown; did you mean 'tokens'?"}));
   folder_.write("r.toml", "schema = ");
   EXPECT_TRUE(refused(make("p"), 3, {"r.toml:1:"}));
-  EXPECT_TRUE(refused(make("r.toml", {"--force"}), 3));
+}
+
+TEST_F(PacketVerb, NothingThatIsReadIsReplaced) {
+  std::filesystem::create_directory(folder_.path("texts"));
+  std::filesystem::copy(folder_.path("text.txt"), folder_.path("texts/a.txt"));
+  std::filesystem::copy(kTiny, folder_.path("model"), std::filesystem::copy_options::recursive);
+  std::string recipe = test::read_bytes(folder_.path("r.toml"));
+  recipe.replace(recipe.find("text.txt"), 8, "texts");
+  folder_.write("r.toml", recipe);
+  for (const char* out :
+       {"r.toml", "eval.txt", "texts/a.txt", "model/model.safetensors-00001-of-00002.safetensors",
+        "model/config.json"}) {
+    const std::string before = test::read_bytes(folder_.path(out));
+    EXPECT_TRUE(refused(make(out, {"--force", "-m", folder_.path("model")}), 7)) << out;
+    EXPECT_EQ(test::read_bytes(folder_.path(out)), before);
+  }
+  folder_.write("p.receipt.json", "of another packet");
+  EXPECT_TRUE(refused(make("p"), 7, {"p.receipt.json"}));
+  EXPECT_TRUE(succeeded(make("p", {"--force"})));
+}
+
+TEST_F(PacketVerb, OptionsWithoutMeaningAreRefused) {
+  for (const std::vector<std::string>& more :
+       std::vector<std::vector<std::string>>{{"-c", "512"},
+                                             {"--chunks", "3"},
+                                             {"--parse-special"},
+                                             {"--process-output"},
+                                             {"--all-experts"},
+                                             {"--no-mtp"},
+                                             {"--activations", "f32"},
+                                             {"--stream", "auto"},
+                                             {"--show-statistics"},
+                                             {"--output-format", "gguf"},
+                                             {"-f", folder_.path("text.txt")},
+                                             {"--in-file", folder_.path("text.txt")}}) {
+    EXPECT_TRUE(refused(make("p", more), 2, {"calibrate --packet: -"})) << more[0];
+  }
+  EXPECT_TRUE(refused(make("p", {"--tokens", "9000000000000000000"}), 2, {"--tokens"}));
+}
+
+// Two sources of one file, and a packet held against its receipt.
+TEST_F(PacketVerb, ItsReceiptIsVerified) {
+  std::string records;
+  for (int i = 0; i < 60; ++i) {
+    const std::string n = std::to_string(i * i);
+    records += R"({"problem": "What is left of )" + n + R"( grains?", "solution": "Dust, )" + n +
+               " times.\"}\n";
+  }
+  folder_.write("math.jsonl", records);
+  std::string recipe = test::read_bytes(folder_.path("r.toml")), sources;
+  for (const char* field : {"problem", "solution"}) {
+    sources += "[[domain.source]]\npath = \"math.jsonl\"\nform = \"json\"\nfields = [\"" +
+               std::string(field) + "\"]\n";
+  }
+  recipe.insert(recipe.find("[[evaluation]]"), sources);
+  folder_.write("r.toml", recipe);
+  ASSERT_TRUE(succeeded(make("p")));
+  const Json receipt = json_of("p.receipt.json");
+  EXPECT_EQ(receipt.at("notes").as_object().size(), 3u);
+  EXPECT_EQ(receipt.at("inputs").as_array().size(), 4u);
+  EXPECT_EQ(receipt.at("options").at("template_sha256").as_string().size(), 64u);
+  const auto verify = [&] {
+    return run_karat({"verify", folder_.path("p"), "--inputs", folder_.path()});
+  };
+  EXPECT_TRUE(succeeded(verify()));
+  std::string bytes = test::read_bytes(folder_.path("p"));
+  bytes.back() = static_cast<char>(bytes.back() ^ 1);
+  folder_.write("p", bytes);
+  EXPECT_EQ(verify().status, 6);  // and says on stdout what it found
+  folder_.write("p", bytes.substr(0, bytes.size() - 1));
+  EXPECT_EQ(verify().status, 3);
 }
 
 // Whole MATH-500 problems planted into a text: every one of them is found, and nothing else of it.
