@@ -115,9 +115,9 @@ class Bench : public Command {
     for (const eval::SpeedTest& test : tests) {
       context = std::max(context, test.depth + test.tokens());
     }
-    require_fit(opened_, {.context = context, .cache = cache_.types(), .piece_tokens = run.ubatch},
-                common);
-    model_here_ = load_resident(opened_, false, common, model::Activations::q8);
+    model_here_ = load_for_sessions(
+        opened_, {.context = context, .cache = cache_.types(), .piece_tokens = run.ubatch}, common,
+        pool);
     for (const eval::SpeedTest& test : tests) {
       run.read_bandwidth =
           std::max(run.read_bandwidth, eval::read_bandwidth(pool, kReadBytes, kReadPasses));

@@ -51,9 +51,9 @@ class Chat : public Command {
     }
     const int64_t model_max = opened.config.context_max;
     const int64_t context = std::min(ctx_ > 0 ? ctx_ : kContextDefault, model_max);
-    require_fit(opened, {.context = context, .cache = cache_.types()}, common);
-    const auto model = load_resident(opened, false, common, model::Activations::q8);
     base::ThreadPool pool(common.thread_count());
+    const auto model =
+        load_for_sessions(opened, {.context = context, .cache = cache_.types()}, common, pool);
     ChatTurns turns({.tokenizer = tokenizer,
                      .chat_template = text::ChatTemplate(opened.chat_template),
                      .sampling = sampling_,

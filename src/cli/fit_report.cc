@@ -37,6 +37,10 @@ std::vector<std::string> remedies(const Fit& fit) {
     out.push_back(strf("quantized as %s (%s)", std::string(advice.smaller->name).c_str(),
                        both_units(advice.smaller_bytes).c_str()));
   }
+  if (fit.plan.weights.experts > 0 && advice.few_experts_bytes <= fit.allowed) {
+    out.push_back(strf("chat and bench, which then read experts as the router asks (from %s)",
+                       both_units(advice.few_experts_bytes).c_str()));
+  }
   if (advice.streamed_bytes <= fit.allowed) {
     out.push_back(strf("eval and calibrate, which read it block by block (from %s)",
                        both_units(advice.streamed_bytes).c_str()));

@@ -1,6 +1,7 @@
 #include "cli/load.h"
 
 #include "base/error.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "model/activations.h"
 
@@ -41,6 +42,35 @@ void require_fit(const model::OpenedModel& opened, const exec::MemoryRequest& re
                  const Common& common) {
   const Fit fit = fit_of(opened, request, common);
   if (!fit.fits()) throw fail(ErrorKind::memory, "%s", fit_refusal(opened.path, fit).c_str());
+}
+
+std::unique_ptr<exec::ResidentModel> load_for_sessions(const model::OpenedModel& opened,
+                                                       const exec::MemoryRequest& request,
+                                                       const Common& common,
+                                                       base::ThreadPool& pool) {
+  const Fit fit = fit_of(opened, request, common);
+  if (fit.fits()) {
+    return std::make_unique<exec::ResidentModel>(*opened.source, opened.config, request.with_mtp,
+                                                 model::Layout::panels, &pool);
+  }
+  const uint64_t experts = fit.plan.weights.experts;
+  if (experts == 0 || fit.allowed < fit.advice.few_experts_bytes) {
+    throw fail(ErrorKind::memory, "%s", fit_refusal(opened.path, fit).c_str());
+  }
+  auto model = std::make_unique<exec::ResidentModel>(*opened.source, opened.config,
+                                                     request.with_mtp, model::Layout::panels, pool,
+                                                     fit.allowed - (fit.plan.total() - experts));
+  const exec::ExpertCache& cache = *model->experts();
+  const auto token_bytes = experts / static_cast<uint64_t>(opened.config.experts) *
+                           static_cast<uint64_t>(opened.config.experts_used);
+  base::warn(
+      "%s: %s are needed at a context of %lld, %s %s: %lld of %lld experts stay in memory, the "
+      "others are read when the router asks for them, up to %s for a token",
+      base::printable(opened.path).c_str(), base::both_units(fit.plan.total()).c_str(),
+      static_cast<long long>(request.context), fit.limit.c_str(),
+      base::both_units(fit.allowed).c_str(), static_cast<long long>(cache.capacity()),
+      static_cast<long long>(cache.experts()), base::both_units(token_bytes).c_str());
+  return model;
 }
 
 model::Activations activations_named(const std::string& name) {

@@ -30,6 +30,14 @@ Fit fit_of(const model::OpenedModel& opened, const exec::MemoryRequest& request,
 void require_fit(const model::OpenedModel& opened, const exec::MemoryRequest& request,
                  const Common& common);
 
+// A model for sessions of this size, with packed weights: all in memory, or where that does not fit
+// as many experts as do (exec::ExpertCache), which it says. Error{memory} as require_fit() if not
+// even the experts of one block fit. Model and pool must outlive it.
+std::unique_ptr<exec::ResidentModel> load_for_sessions(const model::OpenedModel& opened,
+                                                       const exec::MemoryRequest& request,
+                                                       const Common& common,
+                                                       base::ThreadPool& pool);
+
 // The value of --activations.
 model::Activations activations_named(const std::string& name);
 

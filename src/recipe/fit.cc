@@ -65,6 +65,9 @@ FitAdvice advise_fit(const tensor::TensorSource& source, const model::Config& co
         context_within(exec::plan_memory(source, config, request), config, bytes_allowed);
   }
   constexpr int64_t kBatch = exec::LayerStream::kBatchMin;
+  const uint64_t experts = plan.weights.experts;
+  advice.few_experts_bytes =
+      plan.total() - experts + experts / static_cast<uint64_t>(config.layers());
   advice.streamed_bytes =
       exec::LayerStream::memory(source, config, kBatch, kBatch, {.batch_tokens = kBatch}).total();
   if (plan.total() <= bytes_allowed || !fills_blocks(config)) return advice;

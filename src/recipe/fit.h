@@ -19,8 +19,9 @@ struct FitAdvice {
   // The largest preset that fits as asked for, if the file is larger; none for one or two bits that
   // models are trained for.
   const Preset* smaller = nullptr;
-  uint64_t smaller_bytes = 0;   // of its weights
-  uint64_t streamed_bytes = 0;  // what eval and calibrate hold at least where they stream
+  uint64_t smaller_bytes = 0;      // of its weights
+  uint64_t few_experts_bytes = 0;  // what chat and bench hold at least: one block's experts
+  uint64_t streamed_bytes = 0;     // what eval and calibrate hold at least where they stream
 };
 
 // For a plan whose total is above `bytes_allowed`, or not: then the contexts still say how far it

@@ -49,13 +49,25 @@ TEST(PlanFit, WhatDoesNotFitIsStatus5AndStillReported) {
   EXPECT_TRUE(succeeded(less));
 }
 
-TEST(PlanFit, ChatAndBenchRefuseByTheSamePlan) {
+TEST(PlanFit, ChatAndBenchReadTheExpertsThatDoNotFit) {
   const std::string limit = just_too_little();
-  EXPECT_TRUE(
-      refused(run_karat({"chat", "-m", kDemo, "-p", "x", "-c", "4096", "--mem-limit", limit}), 5,
-              {"context of 4096", "would fit: -c 4095"}));
-  EXPECT_TRUE(refused(run_karat({"bench", "-m", kDemo, "-p", "4096", "--mem-limit", limit}), 5,
-                      {"context of 4096", "would fit: -c 4095"}));
+  const std::vector<std::string> chat = {"chat", "-m", kDemo,  "-p",     "x", "-n",
+                                         "8",    "-c", "4096", "--temp", "0", "--mem-limit"};
+  const auto with = [](std::vector<std::string> arguments, const std::string& last) {
+    arguments.push_back(last);
+    return arguments;
+  };
+  const Outcome all = run_karat(with(chat, "8G")), some = run_karat(with(chat, limit));
+  ASSERT_TRUE(succeeded(all) && succeeded(some));
+  EXPECT_EQ(some.out, all.out);
+  EXPECT_EQ(all.err.find("experts stay in memory"), std::string::npos) << all.err;
+  EXPECT_NE(some.err.find("experts stay in memory"), std::string::npos) << some.err;
+  // Less than everything but the experts.
+  for (const char* verb : {"chat", "bench"}) {
+    EXPECT_TRUE(refused(run_karat({verb, "-m", kDemo, "-p", "9", "--mem-limit", "5M"}), 5,
+                        {"of memory are needed", "--mem-limit allows"}))
+        << verb;
+  }
 }
 
 TEST(PlanFit, OtherFormsAreUsage) {
