@@ -39,8 +39,13 @@ void CacheRows::set(int64_t row, const float* values) {
     std::memcpy(out, values, count * sizeof(float));
     return;
   }
-  codec::codec_for(type_).encode_row(std::span(values, count), {},
-                                     std::span(out, static_cast<size_t>(row_bytes_)));
+  const std::span x(values, count);
+  const codec::Codec& codec = codec::codec_for(type_);
+  if (codec.find_out_of_range(x)) {
+    std::memset(out, 0xff, static_cast<size_t>(row_bytes_));  // NaN, in the values or the scales
+    return;
+  }
+  codec.encode_row(x, {}, std::span(out, static_cast<size_t>(row_bytes_)));
 }
 
 void CacheRows::read(const kernels::KernelTable& kernels, int64_t first, int64_t count, int64_t col,

@@ -24,8 +24,8 @@ class CacheRows {
   void resize(int64_t rows);
   // Memory for so many rows: until then resize() moves nothing. Pages are taken as rows are set.
   void reserve(int64_t rows) { bytes_.reserve(static_cast<size_t>(rows * row_bytes_)); }
-  // Encodes `width` values into a row. Different rows may be set from several threads. Error as the
-  // codec's encode_row.
+  // Encodes `width` values into a row; one with a value that the type cannot hold becomes NaN
+  // throughout. Different rows may be set from several threads.
   void set(int64_t row, const float* values);
   // Rows [first, first + count), columns [col, col + cols), the columns being whole heads, decoded:
   // out [count, cols].

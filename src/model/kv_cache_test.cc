@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <limits>
 #include <string>
 
 #include "base/error.h"
@@ -43,6 +45,25 @@ TEST(CacheRows, DecodesColumnsOfCompressedRows) {
   EXPECT_NEAR(heads[0], 66, 128.0 / 127 / 2 * 1.01);
   EXPECT_NEAR(heads[32 + 31], 192, 192.0 / 127 / 2 * 1.01);
   EXPECT_EQ(rows.values()[static_cast<size_t>(64 + 32)], heads[0]);
+}
+
+TEST(CacheRows, WhatATypeCannotHoldBecomesNan) {
+  for (const DType type : {DType::f16, DType::bf16, DType::q8_0}) {
+    for (const float bad :
+         {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+      CacheRows rows(type, 64, 32);
+      rows.resize(2);
+      std::vector<float> values(64, 1.0F);
+      rows.set(0, values.data());
+      values[40] = bad;
+      rows.set(1, values.data());
+      const std::vector<float> kept = rows.values();
+      for (size_t i = 0; i < 64; ++i) {
+        EXPECT_NEAR(kept[i], 1.0F, 0.01F);
+        EXPECT_TRUE(std::isnan(kept[64 + i])) << i;
+      }
+    }
+  }
 }
 
 TEST(CacheRows, SizesAreTheFormats) {
