@@ -12,11 +12,9 @@ namespace karat::calib {
 class AllExpertsTap : public KeptTap {
  public:
   bool wants_all_experts() const override { return true; }
-  void keep(StatisticsWriter& out) const override { out.text(kMark); }
-  void take_up(StatisticsReader& in) override { CHECK(in.text() == kMark); }
-
- private:
-  static inline const std::string kMark = "all experts";
+  std::string name() const override { return "all experts"; }
+  void keep(StatisticsWriter& out) const override { out.text(name()); }
+  void take_up(StatisticsReader& in) override { CHECK(in.text() == name()); }
 };
 
 }  // namespace karat::calib

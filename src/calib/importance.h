@@ -23,6 +23,7 @@ class ImportanceTap : public KeptTap {
   ImportanceTap(int64_t experts, bool with_output, base::ThreadPool& pool)
       : experts_(experts), with_output_(with_output), pool_(pool) {}
   void linear_input(const model::LinearInput& input) override;
+  std::string name() const override { return "importance"; }
   void keep(StatisticsWriter& out) const override;
   void take_up(StatisticsReader& in) override;
   // The rows that enter output.weight, for who does not compute logits: hidden [batch rows, cols].

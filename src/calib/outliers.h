@@ -34,6 +34,7 @@ class OutlierTap : public KeptTap {
   bool wants_stage(std::string_view name) const override { return name == "out"; }
   void stage(const model::Stage& stage) override;
   void expert_output(const model::ExpertOutput& output) override;
+  std::string name() const override { return "outliers"; }
   void keep(StatisticsWriter& out) const override;
   void take_up(StatisticsReader& in) override;
   const std::map<int64_t, LayerOutliers>& layers() const { return layers_; }

@@ -39,6 +39,7 @@ class RoutingTap : public KeptTap {
   RoutingTap(int64_t experts, int64_t used);
   bool wants_stage(std::string_view name) const override;
   void stage(const model::Stage& stage) override;
+  std::string name() const override { return "routing"; }
   void keep(StatisticsWriter& out) const override;
   void take_up(StatisticsReader& in) override;
   const Routing& routing() const { return routing_; }

@@ -106,6 +106,7 @@ std::optional<int64_t> StreamCheckpoint::take_up(std::span<KeptTap* const> taps,
     base::warn("%s: is another command's; begun anew", shown.c_str());
     return std::nullopt;
   }
+  ours_ = true;
   const int64_t stage = in.number();
   for (KeptTap* tap : taps) tap->take_up(in);
   in.bytes(std::as_writable_bytes(rows));
@@ -123,8 +124,11 @@ void StreamCheckpoint::save(int64_t stage, std::span<const KeptTap* const> taps,
   out.bytes(std::as_bytes(rows));
   file.append(out.hash());
   file.commit();
+  ours_ = true;
 }
 
-void StreamCheckpoint::remove() { std::remove(path_.c_str()); }
+void StreamCheckpoint::remove() {
+  if (ours_) std::remove(path_.c_str());
+}
 
 }  // namespace karat::calib

@@ -63,6 +63,8 @@ class StatisticsReader {
 // A tap whose statistics an interrupted run can take up.
 class KeptTap : public model::Tap {
  public:
+  // What it collects, for fingerprints.
+  virtual std::string name() const = 0;
   virtual void keep(StatisticsWriter& out) const = 0;
   virtual void take_up(StatisticsReader& in) = 0;  // what keep() wrote; replaces what is there
 };
@@ -78,11 +80,13 @@ class StreamCheckpoint {
   std::optional<int64_t> take_up(std::span<KeptTap* const> taps, std::span<float> rows, bool force);
   // Replaces the file: `stage` comes next. Errors as base::OutputFile's; the old one then stays.
   void save(int64_t stage, std::span<const KeptTap* const> taps, std::span<const float> rows);
+  // Removes the file, if this run took it up or wrote it: another command's stays.
   void remove();
   const std::string& path() const { return path_; }
 
  private:
   std::string path_, fingerprint_;
+  bool ours_ = false;
 };
 
 }  // namespace karat::calib

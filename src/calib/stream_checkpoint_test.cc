@@ -11,18 +11,19 @@ namespace {
 
 class Counter : public KeptTap {
  public:
+  std::string name() const override { return "counter"; }
   void keep(StatisticsWriter& out) const override {
     out.number(seen);
-    out.text(name);
+    out.text(text);
     out.values(std::span(sums));
   }
   void take_up(StatisticsReader& in) override {
     seen = in.number();
-    name = in.text();
+    text = in.text();
     sums = in.values<double>();
   }
   int64_t seen = 0;
-  std::string name;
+  std::string text;
   std::vector<double> sums;
 };
 
@@ -35,7 +36,7 @@ class StreamCheckpointTest : public testing::Test {
 
   void save(int64_t stage) {
     Counter first, second;
-    first.seen = 7, first.name = "blk.0", first.sums = {1.5, -2};
+    first.seen = 7, first.text = "blk.0", first.sums = {1.5, -2};
     second.seen = stage;
     const KeptTap* const taps[] = {&first, &second};
     const std::vector<float> rows = {1, 2, static_cast<float>(stage)};
@@ -59,13 +60,33 @@ TEST_F(StreamCheckpointTest, BringsBackStatisticsAndRows) {
   save(3);
   EXPECT_EQ(take_up(kOurs), 3);
   EXPECT_EQ(first_.seen, 7);
-  EXPECT_EQ(first_.name, "blk.0");
+  EXPECT_EQ(first_.text, "blk.0");
   EXPECT_EQ(first_.sums, (std::vector<double>{1.5, -2}));
   EXPECT_EQ(second_.seen, 3);
   EXPECT_EQ(rows_, (std::vector<float>{1, 2, 3}));
   EXPECT_EQ(said_, "");
-  StreamCheckpoint(dir_.path("out"), kOurs).remove();
+}
+
+TEST_F(StreamCheckpointTest, RemovesOnlyWhatThisRunTookUpOrWrote) {
+  save(2);
+  StreamCheckpoint(dir_.path("out"), kOurs).remove();  // not looked at yet
+  EXPECT_EQ(take_up(kOurs), 2);
+  KeptTap* const taps[] = {&first_, &second_};
+  StreamCheckpoint other(dir_.path("out"), {{"tokens", "abd"}});
+  EXPECT_THROW(other.take_up(taps, rows_, false), base::Error);
+  other.remove();
+  EXPECT_EQ(take_up(kOurs), 2);
+  EXPECT_EQ(other.take_up(taps, rows_, true), std::nullopt);
+  other.remove();  // begun anew, but nothing written yet
+  EXPECT_EQ(take_up(kOurs), 2);
+  StreamCheckpoint ours(dir_.path("out"), kOurs);
+  EXPECT_EQ(ours.take_up(taps, rows_, false), 2);
+  ours.remove();
   EXPECT_EQ(take_up(kOurs), std::nullopt);
+  const KeptTap* const kept[] = {&first_, &second_};
+  other.save(1, kept, rows_);
+  other.remove();
+  EXPECT_EQ(other.take_up(taps, rows_, false), std::nullopt);
 }
 
 TEST_F(StreamCheckpointTest, AnotherFingerprintIsRefusedUnlessForced) {

@@ -38,7 +38,7 @@ class Eval : public Command {
     options.text("--kl-divergence-base", "FILE", base_,
                  "ppl: write the logits file; kld: read the reference from it");
     options.text("--save-hidden", "FILE", save_hidden_,
-                 "ppl: keep the final hidden rows, 120 times smaller than logits");
+                 "ppl: keep the final hidden rows, a 60th of the logits file");
     options.text("--ref-hidden", "FILE", reference_hidden_,
                  "kld: those of --ref, of which only the output matrix is read then");
     options.choice("--stream", {"auto", "on", "off"}, stream_,
@@ -150,9 +150,8 @@ class Eval : public Command {
     if (!reference_hidden_.empty()) {
       if (!file_.empty())
         throw fail(ErrorKind::usage, "--ref-hidden has its own text; leave -f out");
-      eval::HiddenRows rows = eval::read_hidden_rows(reference_hidden_);
-      if (chunks_ >= 0) rows.keep(chunks_);
-      reference.take(std::move(rows), score_options(reference_activations_), pool);
+      const eval::HiddenRowsReader rows(reference_hidden_, chunks_);
+      reference.take(rows.read(), score_options(reference_activations_), pool);
       prepare(model, streamed(model.weights_bytes(), common), reference.hidden().chunks(),
               activations_, common, pool);
       return eval::measure_divergence(model.scorer(), reference.scorer(), seed, pool);

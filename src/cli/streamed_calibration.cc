@@ -1,10 +1,13 @@
 #include "cli/streamed_calibration.h"
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "cli/build_id.h"
+#include "model/activations.h"
 #include "receipt/receipt.h"
 
 namespace karat::cli {
@@ -15,27 +18,20 @@ namespace {
 
 const int64_t kResidentBatch = calib::CalibrateOptions{}.batch_tokens;
 
-std::string activations_name(model::Activations activations) {
-  switch (activations) {
-    case model::Activations::bf16:
-      return "bf16";
-    case model::Activations::stock:
-      return "stock";
-    default:
-      return "f32";
-  }
-}
-
 void check_disk(const model::OpenedModel& opened, const calib::Corpus& corpus,
                 const calib::StreamedOptions& options) {
-  // While one is written, the one before is still there.
-  const uint64_t bytes =
-      2 * calib::checkpoint_bytes(*opened.source, opened.config, corpus, options);
-  base::check_output(options.checkpoint->path(),
-                     {.force = true, .bytes_needed = bytes, .inputs = opened.files});
+  const std::string& path = options.checkpoint->path();
+  const uint64_t bytes = disk_bytes_needed(
+      path, calib::checkpoint_bytes(*opened.source, opened.config, corpus, options));
+  base::check_output(path, {.force = true, .bytes_needed = bytes, .inputs = opened.files});
 }
 
 }  // namespace
+
+uint64_t disk_bytes_needed(const std::string& path, uint64_t bytes) {
+  const uint64_t there = base::file_exists(path) ? base::File(path).size() : 0;
+  return 2 * bytes - std::min(bytes, there);
+}
 
 bool is_streamed(const std::string& stream, const model::OpenedModel& opened, bool with_mtp,
                  const Common& common) {
@@ -56,6 +52,8 @@ base::Fingerprint calibrate_fingerprint(const model::OpenedModel& opened,
   tokens.update(
       std::as_bytes(std::span(corpus.tokens).first(static_cast<size_t>(corpus.tokens_used()))));
   tokens.update(std::as_bytes(std::span(ends)));
+  std::string also;
+  for (const calib::KeptTap* tap : options.also) also += (also.empty() ? "" : ", ") + tap->name();
   base::Fingerprint fingerprint = {
       {"version", receipt::kVersion},
       {"build", kBuildId},
@@ -63,8 +61,8 @@ base::Fingerprint calibrate_fingerprint(const model::OpenedModel& opened,
       {"tokens", tokens.hex()},
       {"output", options.process_output ? "yes" : "no"},
       {"mtp", options.stream.with_mtp ? "yes" : "no"},
-      {"activations", activations_name(options.stream.forward.activations)},
-      {"taps", std::to_string(options.also.size())}};
+      {"activations", std::string(model::activations_name(options.stream.forward.activations))},
+      {"statistics", also}};
   for (const std::string& path : opened.files) {
     fingerprint.emplace_back(
         base::strf("input %zu %s", fingerprint.size(), base::file_name(path).c_str()),

@@ -21,9 +21,13 @@ base::Fingerprint calibrate_fingerprint(const model::OpenedModel& opened,
                                         const calib::Corpus& corpus,
                                         const calib::StreamedOptions& options);
 
+// Free space that checkpoints of so many bytes at PATH need: while one is written, the one before
+// is still there. What lies at PATH already counts as the first.
+uint64_t disk_bytes_needed(const std::string& path, uint64_t bytes);
+
 // Runs it with the largest batch that fits; with a checkpoint (options.checkpoint) goes on where
 // the same command stopped. Whoever writes the output removes the checkpoint then. Errors of bad
-// input remove it, too.
+// input remove it, too, if it is this command's.
 tensor::Importance run_streamed(const model::OpenedModel& opened, const calib::Corpus& corpus,
                                 calib::StreamedOptions options, const Common& common,
                                 base::ThreadPool& pool);

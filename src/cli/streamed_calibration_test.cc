@@ -2,6 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include "base/error.h"
+#include "calib/all_experts.h"
+#include "calib/routing.h"
+#include "support/files.h"
 #include "support/shared.h"
 
 namespace karat::cli {
@@ -44,6 +48,42 @@ TEST(StreamedCalibration, FingerprintTellsTokensOptionsAndFiles) {
   differs("activations");
   options.stream.with_mtp = true;
   differs("mtp, activations");
+  options = {};
+  calib::AllExpertsTap all;
+  calib::RoutingTap routing(8, 2);
+  options.also = {&all};
+  differs("statistics");
+  const std::string one = text();
+  options.also = {&routing};  // as many, but others
+  EXPECT_EQ(base::fingerprint_differences(one, text()), "statistics");
+}
+
+TEST(StreamedCalibration, ACheckpointThatIsThereNeedsNoSpaceOfItsOwn) {
+  const test::TempDir dir;
+  EXPECT_EQ(disk_bytes_needed(dir.path("none"), 1000), 2000u);
+  EXPECT_EQ(disk_bytes_needed(dir.write("half", std::string(600, 'x')), 1000), 1400u);
+  EXPECT_EQ(disk_bytes_needed(dir.write("whole", std::string(1000, 'x')), 1000), 1000u);
+  EXPECT_EQ(disk_bytes_needed(dir.write("other", std::string(5000, 'x')), 1000), 1000u);
+}
+
+// What is wrong is found before anybody looked whose checkpoint it is.
+TEST(StreamedCalibration, BadInputLeavesAnotherCommandsCheckpoint) {
+  const test::TempDir dir;
+  const model::OpenedModel opened = model::open_model(test::fixture("tiny-random"));
+  const calib::Corpus corpus{.tokens = {1, 99999, 3, 4}, .chunk_size = 2, .chunks = 2};
+  const std::vector<float> rows(3);
+  calib::StreamCheckpoint(dir.path("out"), {{"verb", "another"}}).save(1, {}, rows);
+  calib::StreamCheckpoint checkpoint(dir.path("out"), {{"verb", "ours"}});
+  calib::StreamedOptions options;
+  options.checkpoint = &checkpoint;
+  base::ThreadPool pool(1);
+  try {
+    run_streamed(opened, corpus, options, {}, pool);
+    FAIL();
+  } catch (const base::Error& error) {
+    EXPECT_EQ(error.kind(), base::ErrorKind::bad_input);
+  }
+  EXPECT_TRUE(base::file_exists(checkpoint.path()));
 }
 
 }  // namespace

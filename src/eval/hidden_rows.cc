@@ -7,9 +7,9 @@
 #include "base/interrupt.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "format/safetensors.h"
 #include "kernels/dispatch.h"
 #include "model/activations.h"
+#include "model/identity.h"
 
 namespace karat::eval {
 
@@ -28,12 +28,6 @@ void require_finite(const std::string& origin, std::span<const float> values) {
 }
 
 }  // namespace
-
-void HiddenRows::keep(int64_t most) {
-  count = std::min(count, most);
-  tokens.resize(static_cast<size_t>(count * n_ctx));
-  rows.resize(static_cast<size_t>(count * scored_per_chunk(n_ctx) * width));
-}
 
 uint64_t hidden_rows_bytes(const model::Config& config, const Chunks& chunks) {
   return static_cast<uint64_t>(chunks.count * chunks.scored() * config.hidden) * sizeof(float);
@@ -54,8 +48,13 @@ HiddenRows stream_hidden_rows(const tensor::TensorSource& source, const model::C
     });
     require_finite(source.origin(), stream.rows());
   }
-  HiddenRows out{
-      {chunks.tokens.begin(), chunks.tokens.end()}, chunks.n_ctx, chunks.count, config.hidden, {}};
+  HiddenRows out{{chunks.tokens.begin(), chunks.tokens.end()},
+                 chunks.n_ctx,
+                 chunks.count,
+                 config.hidden,
+                 {},
+                 model::trunk_identity(source, config),
+                 std::string(model::activations_name(options.forward.activations))};
   out.rows.reserve(hidden_rows_bytes(config, chunks) / sizeof(float));
   for (int64_t chunk = 0; chunk < chunks.count; ++chunk) {
     const int64_t first = chunk * chunks.n_ctx + chunks.first_scored();
@@ -72,35 +71,75 @@ void write_hidden_rows(const std::string& path, const HiddenRows& rows) {
        std::as_bytes(std::span(rows.tokens))},
       {{"hidden", tensor::DType::f32, {rows.count, scored, rows.width}},
        std::as_bytes(std::span(rows.rows))}};
-  format::write_safetensors(path, items, {{"format", kFormat}});
+  format::write_safetensors(
+      path, items, {{"format", kFormat}, {"model", rows.model}, {"activations", rows.activations}});
 }
 
-HiddenRows read_hidden_rows(const std::string& path) {
-  const format::SafetensorsSource file(path);
+HiddenRowsReader::HiddenRowsReader(const std::string& path, int64_t chunks_max) : file_(path) {
   const auto refuse = [&](const char* what) {
     throw fail(ErrorKind::bad_input, "%s: %s", base::printable(path).c_str(), what);
   };
-  const auto format = file.metadata().find("format");
-  if (format == file.metadata().end() || format->second != kFormat) {
+  const auto value = [&](const char* key) {
+    const auto found = file_.metadata().find(key);
+    return found == file_.metadata().end() ? "" : found->second;
+  };
+  head_.model = value("model"), head_.activations = value("activations");
+  if (value("format") != kFormat || head_.model.empty() || head_.activations.empty()) {
     refuse("holds no hidden rows (eval ppl --save-hidden makes them)");
   }
-  const tensor::TensorInfo& tokens = file.at("tokens");
-  const tensor::TensorInfo& hidden = file.at("hidden");
+  const tensor::TensorInfo& tokens = file_.at("tokens");
+  const tensor::TensorInfo& hidden = file_.at("hidden");
   const bool shaped = tokens.dtype == tensor::DType::i32 && tokens.shape.rank() == 2 &&
                       hidden.dtype == tensor::DType::f32 && hidden.shape.rank() == 3 &&
                       tokens.shape[1] >= 4 && tokens.shape[0] >= 1 &&
                       hidden.shape[0] == tokens.shape[0] &&
                       hidden.shape[1] == scored_per_chunk(tokens.shape[1]);
   if (!shaped) refuse("its tokens and hidden rows do not fit each other");
-  HiddenRows rows;
-  rows.count = tokens.shape[0], rows.n_ctx = tokens.shape[1], rows.width = hidden.shape[2];
-  rows.tokens.resize(static_cast<size_t>(tokens.shape.elements()));
-  rows.rows.resize(static_cast<size_t>(hidden.shape.elements()));
-  file.read(tokens, std::as_writable_bytes(std::span(rows.tokens)));
-  file.read(hidden, std::as_writable_bytes(std::span(rows.rows)));
-  require_finite(path, rows.rows);
+  head_.n_ctx = tokens.shape[1], head_.width = hidden.shape[2];
+  head_.count = chunks_max < 0 ? tokens.shape[0] : std::min(tokens.shape[0], chunks_max);
+}
+
+uint64_t HiddenRowsReader::bytes() const {
+  const int64_t floats = scored_per_chunk(head_.n_ctx) * head_.width;
+  return static_cast<uint64_t>(head_.count * (head_.n_ctx + floats)) * sizeof(float);
+}
+
+HiddenRows HiddenRowsReader::read() const {
+  HiddenRows rows = head_;
+  const int64_t scored = head_.count * scored_per_chunk(head_.n_ctx);
+  rows.tokens.resize(static_cast<size_t>(head_.count * head_.n_ctx));
+  rows.rows.resize(static_cast<size_t>(scored * head_.width));
+  file_.read_rows(file_.at("tokens"), 0, head_.count,
+                  std::as_writable_bytes(std::span(rows.tokens)));
+  file_.read_rows(file_.at("hidden"), 0, scored, std::as_writable_bytes(std::span(rows.rows)));
+  require_finite(file_.origin(), rows.rows);
   return rows;
 }
+
+namespace {
+
+// Rows of another model would make a divergence of two output matrices alone.
+void require_made_by(const HiddenRows& rows, const tensor::TensorSource& source,
+                     const model::Config& config, const model::ForwardOptions& options) {
+  const std::string origin = base::printable(source.origin());
+  const bool known = std::all_of(rows.tokens.begin(), rows.tokens.end(),
+                                 [&](int32_t t) { return t >= 0 && t < config.vocab; });
+  if (rows.width != config.hidden || !known ||
+      rows.model != model::trunk_identity(source, config)) {
+    throw fail(ErrorKind::bad_input,
+               "%s: the hidden rows are another model's; make them with this one "
+               "(eval ppl --save-hidden)",
+               origin.c_str());
+  }
+  const std::string wanted(model::activations_name(options.activations));
+  if (rows.activations != wanted) {
+    throw fail(ErrorKind::bad_input,
+               "%s: the hidden rows were made with activations %s, not %s; ask for the same",
+               origin.c_str(), base::printable(rows.activations).c_str(), wanted.c_str());
+  }
+}
+
+}  // namespace
 
 HiddenScorer::HiddenScorer(const tensor::TensorSource& source, const model::Config& config,
                            const HiddenRows& rows, const model::ForwardOptions& options,
@@ -111,14 +150,7 @@ HiddenScorer::HiddenScorer(const tensor::TensorSource& source, const model::Conf
       options_(options),
       pool_(pool),
       bytes_(model::layout_for(options.activations)) {
-  const bool known = std::all_of(rows.tokens.begin(), rows.tokens.end(),
-                                 [&](int32_t t) { return t >= 0 && t < config.vocab; });
-  if (rows.width != config.hidden || !known) {
-    throw fail(ErrorKind::bad_input,
-               "%s: the hidden rows are another model's (%lld wide, this one is %lld)",
-               base::printable(origin_).c_str(), static_cast<long long>(rows.width),
-               static_cast<long long>(config.hidden));
-  }
+  require_made_by(rows, source, config, options);
   head_.output = model::bind_output(source, config, bytes_);
 }
 

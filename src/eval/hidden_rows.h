@@ -9,6 +9,7 @@
 
 #include "eval/scorer.h"
 #include "exec/stream.h"
+#include "format/safetensors.h"
 #include "tensor/source.h"
 
 namespace karat::eval {
@@ -17,10 +18,10 @@ struct HiddenRows {
   std::vector<int32_t> tokens;  // [chunks * n_ctx]
   int64_t n_ctx = 0, count = 0, width = 0;
   std::vector<float> rows;  // [count * scored, width]
+  // What made them: model::trunk_identity(), and the arithmetic's name.
+  std::string model, activations;
 
   Chunks chunks() const { return {tokens, n_ctx, count}; }
-  // Only the first `most` chunks, if there are more.
-  void keep(int64_t most);
 };
 
 // A pass block by block, for models that need not fit into memory (exec/stream.h); the same bits as
@@ -31,16 +32,29 @@ HiddenRows stream_hidden_rows(const tensor::TensorSource& source, const model::C
 // Bytes beside the stream's own that this takes.
 uint64_t hidden_rows_bytes(const model::Config& config, const Chunks& chunks);
 
-// A safetensors file: tokens I32 [chunks, n_ctx], hidden F32 [chunks, scored, width], metadata
-// format = "karat.hidden.1" (FORMATS.md section 7.4). Reading: Error{bad_input} for anything else.
+// A safetensors file (FORMATS.md section 7.4).
 void write_hidden_rows(const std::string& path, const HiddenRows& rows);
-HiddenRows read_hidden_rows(const std::string& path);
+
+// Such a file, of which no rows are read yet.
+class HiddenRowsReader {
+ public:
+  // Only the first `chunks_max` chunks, unless that is negative. Error{bad_input} for other files.
+  explicit HiddenRowsReader(const std::string& path, int64_t chunks_max = -1);
+  // Bytes that read() takes.
+  uint64_t bytes() const;
+  // Error{bad_input} if a row is not finite.
+  HiddenRows read() const;
+
+ private:
+  format::SafetensorsSource file_;
+  HiddenRows head_;  // without tokens and rows
+};
 
 // Logits of kept rows through the output matrix of `source`, the only weights it reads.
 class HiddenScorer : public Scorer {
  public:
-  // `rows` and `config` must outlive it. Error{bad_input} if the rows are not as wide as the model,
-  // or a token is outside its vocabulary.
+  // `rows` and `config` must outlive it. Error{bad_input} if the rows were made by another model
+  // or arithmetic, or a token is outside the vocabulary.
   HiddenScorer(const tensor::TensorSource& source, const model::Config& config,
                const HiddenRows& rows, const model::ForwardOptions& options,
                base::ThreadPool& pool);

@@ -53,27 +53,29 @@ TEST(HiddenRows, ComeBackFromTheirFile) {
   const test::TempDir dir;
   HiddenRows rows = tiny.rows(1000);
   write_hidden_rows(dir.path("h"), rows);
-  const HiddenRows back = read_hidden_rows(dir.path("h"));
+  const HiddenRows back = HiddenRowsReader(dir.path("h")).read();
   EXPECT_EQ(back.tokens, rows.tokens);
   EXPECT_EQ(back.rows, rows.rows);
   EXPECT_EQ(back.n_ctx, 24);
   EXPECT_EQ(back.count, 5);
-  rows.keep(2);
-  EXPECT_EQ(rows.chunks().count, 2);
-  EXPECT_EQ(rows.rows.size(), 2u * 11 * 64);
-  EXPECT_EQ(rows.tokens.size(), 48u);
-  rows.keep(9);
-  EXPECT_EQ(rows.count, 2);
+  EXPECT_EQ(back.model, rows.model);
+  EXPECT_EQ(back.activations, "f32");
+  const HiddenRowsReader two(dir.path("h"), 2);
+  EXPECT_EQ(two.bytes(), (48u + 2 * 11 * 64) * 4);
+  rows.rows.resize(2 * 11 * 64);
+  EXPECT_EQ(two.read().rows, rows.rows);
+  EXPECT_EQ(two.read().chunks().tokens.size(), 48u);
+  EXPECT_EQ(HiddenRowsReader(dir.path("h"), 9).read().count, 5);
 }
 
 TEST(HiddenRows, OtherFilesAndOtherModelsAreRefused) {
   Tiny tiny;
   const test::TempDir dir;
-  EXPECT_THROW(read_hidden_rows(test::fixture("goldens/text/seq007.safetensors")), base::Error);
+  EXPECT_THROW(HiddenRowsReader(test::fixture("goldens/text/seq007.safetensors")), base::Error);
   HiddenRows rows = tiny.rows();
   rows.rows[7] = NAN;
   write_hidden_rows(dir.path("nan"), rows);
-  EXPECT_THROW(read_hidden_rows(dir.path("nan")), base::Error);
+  EXPECT_THROW(HiddenRowsReader(dir.path("nan")).read(), base::Error);
   rows = tiny.rows();
   rows.width = 32;
   EXPECT_THROW(HiddenScorer(*tiny.opened.source, tiny.opened.config, rows, {}, tiny.pool),
@@ -82,6 +84,29 @@ TEST(HiddenRows, OtherFilesAndOtherModelsAreRefused) {
   rows.tokens[0] = static_cast<int32_t>(tiny.opened.config.vocab);
   EXPECT_THROW(HiddenScorer(*tiny.opened.source, tiny.opened.config, rows, {}, tiny.pool),
                base::Error);
+}
+
+// Their logits would be those of one model's trunk and another one's output matrix.
+TEST(HiddenRows, OfTheModelInAnotherTypeAreRefused) {
+  Tiny tiny;
+  const model::OpenedModel other = model::open_model(test::fixture("goldens/gguf/tiny-f32.gguf"));
+  const HiddenRows rows =
+      stream_hidden_rows(*other.source, other.config, tiny.chunks(), {}, tiny.pool);
+  const auto message = [&](const model::OpenedModel& reference, model::Activations activations) {
+    try {
+      HiddenScorer(*reference.source, reference.config, rows, {.activations = activations},
+                   tiny.pool);
+    } catch (const base::Error& error) {
+      EXPECT_EQ(error.kind(), base::ErrorKind::bad_input);
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  EXPECT_EQ(message(other, model::Activations::f32), "");
+  EXPECT_NE(message(tiny.opened, model::Activations::f32).find("another model's"),
+            std::string::npos);
+  EXPECT_NE(message(other, model::Activations::bf16).find("activations f32, not bf16"),
+            std::string::npos);
 }
 
 // Why the rows are kept in F32: half the size would cost a divergence that the model does not have.

@@ -41,6 +41,20 @@ void round_q8_k(const float* x, float* out) {
 
 }  // namespace
 
+std::string_view activations_name(Activations activations) {
+  switch (activations) {
+    case Activations::f32:
+      return "f32";
+    case Activations::bf16:
+      return "bf16";
+    case Activations::stock:
+      return "stock";
+    case Activations::q8:
+      break;
+  }
+  return "q8";
+}
+
 Rounding rounding_for(Activations activations, tensor::DType weight) {
   if (activations == Activations::f32 || activations == Activations::q8) return Rounding::none;
   if (weight == tensor::DType::f32) return Rounding::none;

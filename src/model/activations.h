@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 
 #include "kernels/table.h"
 #include "model/forward.h"
@@ -14,6 +15,9 @@ namespace karat::model {
 // ggml's x86 code does; its dot products use exactly these values. pairs: bf16, to be multiplied by
 // KernelTable::gemm_bf16_pairs.
 enum class Rounding { none, bf16, f16, q8_0, q8_k, pairs };
+
+// "f32", "bf16", "stock" or "q8".
+std::string_view activations_name(Activations activations);
 
 // How inputs of a float product with a weight of this type are rounded.
 Rounding rounding_for(Activations activations, tensor::DType weight);

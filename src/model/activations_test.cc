@@ -105,5 +105,12 @@ TEST(Activations, Q8KByHand) {
   EXPECT_EQ(y[5], 0.0F);
 }
 
+TEST(Activations, HaveTheNamesOfTheCommandLine) {
+  EXPECT_EQ(activations_name(Activations::f32), "f32");
+  EXPECT_EQ(activations_name(Activations::bf16), "bf16");
+  EXPECT_EQ(activations_name(Activations::stock), "stock");
+  EXPECT_EQ(activations_name(Activations::q8), "q8");
+}
+
 }  // namespace
 }  // namespace karat::model

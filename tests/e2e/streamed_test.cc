@@ -200,6 +200,11 @@ TEST_F(Streamed, EvalSaysTheSameByBlockAndFromKeptHiddenRows) {
   EXPECT_EQ(eval(with(kld, {"--ref-hidden", hidden})), expected_kld);
   EXPECT_TRUE(
       refused(run_karat({"eval", "kld", "-m", small, "--ref-hidden", hidden}), 2, {"--ref"}));
+  const std::string others = dir_.path("others");
+  eval(with({"ppl", "-m", small, "--save-hidden", others}, text));
+  EXPECT_TRUE(refused(
+      run_karat({"eval", "kld", "-m", small, "--ref", kDemo, "--ref-hidden", others}), 3,
+      {"another model's"}));
 }
 
 }  // namespace
