@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/interrupt.h"
 #include "base/log.h"
+#include "base/process.h"
 #include "base/text.h"
 #include "cli/bench_report.h"
 #include "cli/build_id.h"
@@ -27,7 +28,8 @@ namespace {
 using Pairs = std::vector<std::pair<int64_t, int64_t>>;
 
 constexpr uint64_t kReadBytes = uint64_t{512} << 20;  // far more than caches hold
-constexpr int kReadPasses = 4;                        // before each test
+constexpr int64_t kBatch = 2048;  // llama-bench's default, as kPieceTokens is its -ub
+constexpr int kReadPasses = 4;    // before each test
 
 // "512,2048", and more each time the option is given, as llama-bench reads them: whole numbers from
 // 0 on; `otherwise` if there are none.
@@ -152,7 +154,14 @@ class Bench : public Command {
                  base::printable(model_).c_str());
     }
     peer_.model = model_;
+    base::run_process({peer_.program, "--help"});  // that it is there, before weights are read
     peer_.threads = common.thread_count();
+    if (batch_ != kBatch) {
+      peer_.arguments.insert(peer_.arguments.end(), {"-b", std::to_string(batch_)});
+    }
+    if (ubatch_ != exec::Session::kPieceTokens) {
+      peer_.arguments.insert(peer_.arguments.end(), {"-ub", std::to_string(ubatch_)});
+    }
     if (cache_.k != "f16") peer_.arguments.insert(peer_.arguments.end(), {"-ctk", cache_.k});
     if (cache_.v != "f16") peer_.arguments.insert(peer_.arguments.end(), {"-ctv", cache_.v});
     std::istringstream in(peer_arguments_);
@@ -230,7 +239,7 @@ class Bench : public Command {
 
   std::string model_, format_ = "md", peer_arguments_;
   std::vector<std::string> prompts_, generations_, pairs_, depths_;
-  int64_t repetitions_ = 5, batch_ = 2048, ubatch_ = exec::Session::kPieceTokens;
+  int64_t repetitions_ = 5, batch_ = kBatch, ubatch_ = exec::Session::kPieceTokens;
   CacheNames cache_;
   eval::PeerOptions peer_;
   model::OpenedModel opened_;

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <filesystem>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -78,9 +79,9 @@ class Eval : public Command {
     return options;
   }
 
-  // Whether models of so many bytes of weights together go block by block.
-  bool streamed(uint64_t weights, const Common& common) const {
-    return stream_ == "auto" ? weights > memory_allowed(common) : stream_ == "on";
+  // Whether models that take so many bytes together go block by block.
+  bool streamed(uint64_t bytes, const Common& common) const {
+    return stream_ == "auto" ? bytes > memory_allowed(common) : stream_ == "on";
   }
 
   void check_output(const std::string& out, const ScoredModel& model, const Common& common) const {
@@ -90,26 +91,44 @@ class Eval : public Command {
     base::check_output(out, {.force = common.force, .inputs = inputs});
   }
 
+  // `beside`: bytes that another model holds.
   void prepare(ScoredModel& model, bool by_block, const eval::Chunks& chunks,
-               const std::string& activations, const Common& common, base::ThreadPool& pool) const {
+               const eval::ScoreOptions& options, const Common& common, base::ThreadPool& pool,
+               uint64_t beside = 0) const {
     if (by_block) {
-      model.stream(chunks, score_options(activations), common, pool);
+      model.stream(chunks, options, common, pool, beside);
     } else {
-      model.load(chunks, score_options(activations), common, pool);
+      model.load(chunks, options, common, pool, beside);
+    }
+  }
+
+  void check_ppl_options() const {
+    const auto refuse = [](const char* problem) { throw fail(ErrorKind::usage, "%s", problem); };
+    if (!reference_.empty()) refuse("--ref belongs to eval kld");
+    if (!reference_hidden_.empty()) refuse("--ref-hidden belongs to eval kld");
+    if (save_hidden_.empty()) return;
+    if (stream_ == "off") {
+      refuse("--save-hidden takes the model block by block; leave --stream off out");
+    }
+    const auto normal = [](const std::string& path) {
+      return std::filesystem::path(path).lexically_normal();
+    };
+    if (normal(base_) == normal(save_hidden_)) {
+      refuse("--save-hidden and --kl-divergence-base name the same file");
     }
   }
 
   void run_ppl(const Common& common) {
-    if (!reference_.empty()) throw fail(ErrorKind::usage, "--ref belongs to eval kld");
-    if (!reference_hidden_.empty())
-      throw fail(ErrorKind::usage, "--ref-hidden belongs to eval kld");
+    check_ppl_options();
     ScoredModel model(model_);
     check_output(base_, model, common);
     check_output(save_hidden_, model, common);
     const eval::Chunks chunks = read_chunks(model.opened());
     base::ThreadPool pool(common.thread_count());
-    const bool by_block = !save_hidden_.empty() || streamed(model.weights_bytes(), common);
-    prepare(model, by_block, chunks, activations_, common, pool);
+    const eval::ScoreOptions options = score_options(activations_);
+    const bool by_block =
+        !save_hidden_.empty() || streamed(model.resident_bytes(chunks, options), common);
+    prepare(model, by_block, chunks, options, common, pool);
     if (!save_hidden_.empty()) eval::write_hidden_rows(save_hidden_, model.hidden());
     const eval::PerplexityResult result = eval::measure_perplexity(
         model.scorer(), base_, static_cast<uint64_t>(common.seed), pool, nullptr);
@@ -147,19 +166,28 @@ class Eval : public Command {
     ScoredModel model(model_), reference(reference_);
     base::ThreadPool pool(common.thread_count());
     const auto seed = static_cast<uint64_t>(common.seed);
+    const eval::ScoreOptions options = score_options(activations_);
+    const eval::ScoreOptions reference_options = score_options(reference_activations_);
+    eval::require_same_vocabulary(model.opened().config.vocab, reference.opened().config.vocab);
     if (!reference_hidden_.empty()) {
       if (!file_.empty())
         throw fail(ErrorKind::usage, "--ref-hidden has its own text; leave -f out");
       const eval::HiddenRowsReader rows(reference_hidden_, chunks_);
-      reference.take(rows.read(), score_options(reference_activations_), pool);
-      prepare(model, streamed(model.weights_bytes(), common), reference.hidden().chunks(),
-              activations_, common, pool);
+      require_memory(common, rows.bytes(), base::printable(reference_hidden_) + ": its rows");
+      reference.take(rows.read(), reference_options, pool);
+      const eval::Chunks chunks = reference.hidden().chunks();
+      const uint64_t bytes = model.resident_bytes(chunks, options) + reference.held_bytes();
+      prepare(model, streamed(bytes, common), chunks, options, common, pool,
+              reference.held_bytes());
       return eval::measure_divergence(model.scorer(), reference.scorer(), seed, pool);
     }
     const eval::Chunks chunks = read_chunks(reference.opened());
-    const bool by_block = streamed(model.weights_bytes() + reference.weights_bytes(), common);
-    prepare(reference, by_block, chunks, reference_activations_, common, pool);
-    prepare(model, by_block, chunks, activations_, common, pool);
+    const bool by_block = streamed(
+        model.resident_bytes(chunks, options) + reference.resident_bytes(chunks, reference_options),
+        common);
+    if (by_block) model.require_head();  // before the reference's pass, not after it
+    prepare(reference, by_block, chunks, reference_options, common, pool);
+    prepare(model, by_block, chunks, options, common, pool, reference.held_bytes());
     return eval::measure_divergence(model.scorer(), reference.scorer(), seed, pool);
   }
 
@@ -169,8 +197,11 @@ class Eval : public Command {
     const eval::LogitsReader base(base_);
     ScoredModel model(model_);
     base::ThreadPool pool(common.thread_count());
-    prepare(model, streamed(model.weights_bytes(), common), eval::chunks_of(base, chunks_),
-            activations_, common, pool);
+    eval::require_same_vocabulary(model.opened().config.vocab, base.header().n_vocab);
+    const eval::Chunks chunks = eval::chunks_of(base, chunks_);
+    const eval::ScoreOptions options = score_options(activations_);
+    prepare(model, streamed(model.resident_bytes(chunks, options), common), chunks, options, common,
+            pool);
     return eval::measure_divergence(model.scorer(), base, static_cast<uint64_t>(common.seed), pool);
   }
 

@@ -6,38 +6,64 @@
 
 namespace karat::cli {
 
-uint64_t ScoredModel::weights_bytes() const {
-  return exec::ResidentModel::bytes_needed(*opened_.source, opened_.config, false);
+uint64_t ScoredModel::resident_bytes(const eval::Chunks& chunks,
+                                     const eval::ScoreOptions& options) const {
+  return exec::ResidentModel::bytes_needed(*opened_.source, opened_.config, false) +
+         eval::ResidentScorer::bytes_needed(*opened_.source, opened_.config, chunks, options);
+}
+
+void ScoredModel::require_head() const {
+  model::WeightBytes bytes;
+  model::bind_output(*opened_.source, opened_.config, bytes);
 }
 
 void ScoredModel::load(const eval::Chunks& chunks, const eval::ScoreOptions& options,
-                       const Common& common, base::ThreadPool& pool) {
+                       const Common& common, base::ThreadPool& pool, uint64_t beside) {
+  held_bytes_ = resident_bytes(chunks, options);
+  require_memory(common, held_bytes_ + beside, base::printable(opened_.path) + ": its weights");
   resident_ = load_resident(opened_, false, common, options.forward.activations);
   scorer_ = std::make_unique<eval::ResidentScorer>(*resident_, chunks, options, pool);
 }
 
+namespace {
+
+// What a stream over the chunks takes, and how many of them would fit.
+std::string stream_refusal(const model::OpenedModel& opened, const eval::Chunks& chunks,
+                           exec::StreamOptions stream, uint64_t beside, const Common& common) {
+  stream.batch_tokens = exec::LayerStream::kBatchMin;
+  const exec::StreamMemory memory = exec::LayerStream::memory(
+      *opened.source, opened.config, chunks.count * chunks.n_ctx, chunks.n_ctx, stream);
+  const uint64_t hidden = eval::hidden_rows_bytes(opened.config, chunks);
+  const uint64_t fixed = memory.weights + memory.scratch + beside;
+  const uint64_t per_chunk = (memory.rows + hidden) / static_cast<uint64_t>(chunks.count);
+  const uint64_t allowed = memory_allowed(common);
+  const uint64_t fit = allowed > fixed ? (allowed - fixed) / per_chunk : 0;
+  const std::string advice =
+      fit > 0 ? base::strf("--chunks %llu would fit", static_cast<unsigned long long>(fit))
+              : "no number of chunks would fit; " + base::both_units(fixed) + " are for the rest";
+  return base::strf("%s: %s of memory are needed, %s %s; %s", base::printable(opened.path).c_str(),
+                    base::both_units(memory.total() + hidden + beside).c_str(),
+                    memory_limit(common).c_str(), base::both_units(allowed).c_str(),
+                    advice.c_str());
+}
+
+}  // namespace
+
 void ScoredModel::stream(const eval::Chunks& chunks, const eval::ScoreOptions& options,
-                         const Common& common, base::ThreadPool& pool) {
+                         const Common& common, base::ThreadPool& pool, uint64_t beside) {
   exec::StreamOptions stream{.forward = options.forward};
-  const int64_t tokens = chunks.count * chunks.n_ctx;
-  const uint64_t beside = eval::hidden_rows_bytes(opened_.config, chunks);
-  const auto batch =
-      exec::LayerStream::batch_that_fits(*opened_.source, opened_.config, tokens, chunks.n_ctx,
-                                         stream, beside, memory_allowed(common));
+  const uint64_t hidden = eval::hidden_rows_bytes(opened_.config, chunks);
+  const auto batch = exec::LayerStream::batch_that_fits(
+      *opened_.source, opened_.config, chunks.count * chunks.n_ctx, chunks.n_ctx, stream,
+      hidden + beside, memory_allowed(common));
   if (!batch) {
-    stream.batch_tokens = exec::LayerStream::kBatchMin;
-    const exec::StreamMemory memory =
-        exec::LayerStream::memory(*opened_.source, opened_.config, tokens, chunks.n_ctx, stream);
-    const uint64_t fixed = memory.weights + memory.scratch;
-    const uint64_t per_chunk = (memory.rows + beside) / static_cast<uint64_t>(chunks.count);
-    const uint64_t allowed = memory_allowed(common);
-    const uint64_t fit = allowed > fixed ? (allowed - fixed) / per_chunk : 0;
-    throw base::fail(
-        base::ErrorKind::memory, "%s: %s of memory are needed, %s %s; --chunks %llu would fit",
-        base::printable(opened_.path).c_str(), base::both_units(memory.total() + beside).c_str(),
-        memory_limit(common).c_str(), base::both_units(allowed).c_str(),
-        static_cast<unsigned long long>(fit));
+    throw base::fail(base::ErrorKind::memory, "%s",
+                     stream_refusal(opened_, chunks, stream, beside, common).c_str());
   }
+  const uint64_t head = eval::HiddenScorer::bytes_needed(*opened_.source, opened_.config, chunks);
+  require_memory(common, hidden + head + beside,
+                 base::printable(opened_.path) + ": its hidden rows and output matrix");
+  require_head();
   stream.batch_tokens = *batch;
   take(eval::stream_hidden_rows(*opened_.source, opened_.config, chunks, stream, pool), options,
        pool);
@@ -48,6 +74,8 @@ void ScoredModel::take(eval::HiddenRows rows, const eval::ScoreOptions& options,
   hidden_ = std::move(rows);
   scorer_ = std::make_unique<eval::HiddenScorer>(*opened_.source, opened_.config, hidden_,
                                                  options.forward, pool);
+  held_bytes_ = eval::hidden_rows_bytes(opened_.config, hidden_.chunks()) +
+                eval::HiddenScorer::bytes_needed(*opened_.source, opened_.config, hidden_.chunks());
 }
 
 }  // namespace karat::cli

@@ -16,18 +16,22 @@ class ScoredModel {
  public:
   explicit ScoredModel(const std::string& path) : opened_(model::open_model(path)) {}
   const model::OpenedModel& opened() const { return opened_; }
-  // Bytes of its weights, if it is kept in memory.
-  uint64_t weights_bytes() const;
+  // Bytes that it takes in memory, with a pass over the chunks.
+  uint64_t resident_bytes(const eval::Chunks& chunks, const eval::ScoreOptions& options) const;
+  // Reads the output matrix once, for who would otherwise find out after hours that it is missing.
+  void require_head() const;
 
   // One of these three, then scorer(). `pool` and the chunks' tokens must outlive this object.
-  // Error{memory} with what would fit.
+  // `beside`: bytes that others hold meanwhile. Error{memory} with what would fit.
   void load(const eval::Chunks& chunks, const eval::ScoreOptions& options, const Common& common,
-            base::ThreadPool& pool);
+            base::ThreadPool& pool, uint64_t beside = 0);
   void stream(const eval::Chunks& chunks, const eval::ScoreOptions& options, const Common& common,
-              base::ThreadPool& pool);
+              base::ThreadPool& pool, uint64_t beside = 0);
   void take(eval::HiddenRows rows, const eval::ScoreOptions& options, base::ThreadPool& pool);
 
   eval::Scorer& scorer() { return *scorer_; }
+  // Bytes that it holds from then on.
+  uint64_t held_bytes() const { return held_bytes_; }
   // After stream() or take().
   const eval::HiddenRows& hidden() const { return hidden_; }
 
@@ -36,6 +40,7 @@ class ScoredModel {
   std::unique_ptr<exec::ResidentModel> resident_;
   eval::HiddenRows hidden_;
   std::unique_ptr<eval::Scorer> scorer_;
+  uint64_t held_bytes_ = 0;
 };
 
 }  // namespace karat::cli

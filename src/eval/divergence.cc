@@ -126,6 +126,8 @@ std::vector<TokenDivergence> walk(Scorer& scorer, base::ThreadPool& pool, Prepar
   return tokens;
 }
 
+}  // namespace
+
 void require_same_vocabulary(int64_t model, int64_t reference) {
   if (model == reference) return;
   throw base::fail(
@@ -133,8 +135,6 @@ void require_same_vocabulary(int64_t model, int64_t reference) {
       "the model has a vocabulary of %lld, the reference of %lld; they cannot be compared",
       static_cast<long long>(model), static_cast<long long>(reference));
 }
-
-}  // namespace
 
 TokenDivergence compare_rows(std::span<const float> q, std::span<const float> reference,
                              int32_t target, bool skip_tail) {

@@ -61,6 +61,9 @@ DivergenceResult measure_divergence(Scorer& model, const LogitsReader& base, uin
 DivergenceResult measure_divergence(Scorer& model, Scorer& reference, uint64_t seed,
                                     base::ThreadPool& pool);
 
+// Error{bad_input} if the two cannot be compared.
+void require_same_vocabulary(int64_t model, int64_t reference);
+
 // The chunks of a logits file, at most chunks_max of them unless that is negative.
 Chunks chunks_of(const LogitsReader& base, int64_t chunks_max);
 

@@ -10,6 +10,7 @@
 #include "kernels/dispatch.h"
 #include "model/activations.h"
 #include "model/identity.h"
+#include "model/names.h"
 
 namespace karat::eval {
 
@@ -152,6 +153,14 @@ HiddenScorer::HiddenScorer(const tensor::TensorSource& source, const model::Conf
       bytes_(model::layout_for(options.activations)) {
   require_made_by(rows, source, config, options);
   head_.output = model::bind_output(source, config, bytes_);
+}
+
+uint64_t HiddenScorer::bytes_needed(const tensor::TensorSource& source, const model::Config& config,
+                                    const Chunks& chunks) {
+  const tensor::TensorInfo* output = source.find(model::kOutput);
+  const tensor::TensorInfo& head = output != nullptr ? *output : source.at(model::kTokenEmbd);
+  const auto logits = static_cast<uint64_t>(chunks.scored() * config.vocab) * sizeof(float);
+  return static_cast<uint64_t>(head.bytes()) + logits;
 }
 
 void HiddenScorer::run(int64_t, int64_t) { base::stop_if_interrupted(); }

@@ -58,6 +58,9 @@ class HiddenScorer : public Scorer {
   HiddenScorer(const tensor::TensorSource& source, const model::Config& config,
                const HiddenRows& rows, const model::ForwardOptions& options,
                base::ThreadPool& pool);
+  // Bytes beside the rows that it holds: the output matrix and the logits of a chunk.
+  static uint64_t bytes_needed(const tensor::TensorSource& source, const model::Config& config,
+                               const Chunks& chunks);
   void run(int64_t first, int64_t count) override;
   int64_t chunks_per_batch() const override { return 1; }
   const float* logits(int64_t chunk) override;

@@ -119,5 +119,16 @@ TEST(Scorer, RefusesTokensOfAnotherVocabulary) {
   EXPECT_THROW(ResidentScorer(tiny.model, tiny.chunks(16), {}, pool), base::Error);
 }
 
+// Each chunk of a batch has a state, however short it is.
+TEST(Scorer, ShortChunksMakeNoMoreStates) {
+  const Tiny tiny(40 * 4);
+  base::ThreadPool pool(1);
+  EXPECT_EQ(ResidentScorer(tiny.model, tiny.chunks(4), {}, pool).chunks_per_batch(), 16);
+  const auto many = measure_perplexity(tiny.model, tiny.chunks(4), {}, "", 0, pool, nullptr);
+  const auto one =
+      measure_perplexity(tiny.model, tiny.chunks(4), {.batch_tokens = 4}, "", 0, pool, nullptr);
+  EXPECT_EQ(many.nll, one.nll);
+}
+
 }  // namespace
 }  // namespace karat::eval

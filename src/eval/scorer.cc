@@ -5,15 +5,39 @@
 
 #include "base/error.h"
 #include "base/interrupt.h"
+#include "exec/batch_limits.h"
+#include "exec/memory_plan.h"
+#include "exec/stream.h"
 #include "kernels/dispatch.h"
 
 namespace karat::eval {
+
+namespace {
+
+int64_t batch_of(const Chunks& chunks, const ScoreOptions& options) {
+  return std::clamp<int64_t>(options.batch_tokens / chunks.n_ctx, 1, exec::kSequencesMax);
+}
+
+}  // namespace
+
+uint64_t ResidentScorer::bytes_needed(const tensor::TensorSource& source,
+                                      const model::Config& config, const Chunks& chunks,
+                                      const ScoreOptions& options) {
+  const int64_t count = batch_of(chunks, options), tokens = count * chunks.n_ctx;
+  const uint64_t cache = static_cast<uint64_t>(exec::attention_layers(config) * tokens) *
+                         exec::cache_row_bytes(config, {});
+  const uint64_t states = static_cast<uint64_t>(count) * exec::delta_state_bytes(config);
+  const int64_t floats = tokens * config.hidden + chunks.scored() * config.vocab;
+  const exec::StreamMemory pass = exec::LayerStream::memory(
+      source, config, tokens, chunks.n_ctx, {.batch_tokens = tokens, .forward = options.forward});
+  return cache + states + static_cast<uint64_t>(floats) * sizeof(float) + pass.scratch;
+}
 
 ResidentScorer::ResidentScorer(const exec::ResidentModel& model, const Chunks& chunks,
                                const ScoreOptions& options, base::ThreadPool& pool)
     : Scorer(model.config(), chunks), model_(model), options_(options), pool_(pool) {
   CHECK(chunks.n_ctx >= 4);
-  per_batch_ = std::max<int64_t>(1, options.batch_tokens / chunks.n_ctx);
+  per_batch_ = batch_of(chunks, options);
   for (const int32_t token : chunks.tokens) {
     if (token >= 0 && token < model.config().vocab) continue;
     throw base::fail(base::ErrorKind::bad_input,

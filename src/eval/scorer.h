@@ -61,6 +61,9 @@ class ResidentScorer : public Scorer {
   // Error{bad_input} if a token is not in the model's vocabulary.
   ResidentScorer(const exec::ResidentModel& model, const Chunks& chunks,
                  const ScoreOptions& options, base::ThreadPool& pool);
+  // Bytes beside the weights that a run takes at most. An estimate, from shapes alone.
+  static uint64_t bytes_needed(const tensor::TensorSource& source, const model::Config& config,
+                               const Chunks& chunks, const ScoreOptions& options);
   void run(int64_t first, int64_t count) override;
   int64_t chunks_per_batch() const override { return per_batch_; }
   const float* logits(int64_t chunk) override;

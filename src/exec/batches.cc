@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "exec/batch_limits.h"
 
 namespace karat::exec {
 
@@ -16,7 +17,8 @@ Batch Batches::next() {
   std::vector<model::SequenceState> states;
   if (position_ > 0) states.push_back(std::move(states_.back()));
   states_ = std::move(states);
-  while (sequence_ < ends_.size() && batch.rows < rows_max_) {
+  const auto sequences_max = static_cast<size_t>(only_ ? kBlockSequencesMax : kSequencesMax);
+  while (sequence_ < ends_.size() && batch.rows < rows_max_ && states_.size() < sequences_max) {
     const int64_t left = ends_[sequence_] - begin(sequence_) - position_;
     CHECK(left > 0);
     if (batch.rows > 0 && batch.rows + left > rows_max_) break;

@@ -77,5 +77,21 @@ TEST(Batches, MtpSeesEachRowWithTheTokenAfterIt) {
   EXPECT_EQ(rows.hidden, (std::vector<float>{4}));
 }
 
+// Short sequences do not make more states than limits of memory foresee.
+TEST(Batches, HoldSoManySequencesAtMost) {
+  const model::Config config = tiny();
+  const std::vector<int64_t> ends = equal_ends(100, 2);
+  const auto sequences = [&](std::optional<int64_t> only) {
+    std::vector<size_t> counts;
+    Batches batches(config, ends, 8192, only);
+    for (Batch batch = batches.next(); batch.rows > 0; batch = batches.next()) {
+      counts.push_back(batch.segments.size());
+    }
+    return counts;
+  };
+  EXPECT_EQ(sequences(std::nullopt), (std::vector<size_t>{16, 16, 16, 16, 16, 16, 4}));
+  EXPECT_EQ(sequences(0), (std::vector<size_t>{64, 36}));
+}
+
 }  // namespace
 }  // namespace karat::exec

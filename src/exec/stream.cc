@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/interrupt.h"
+#include "exec/batch_limits.h"
 #include "kernels/dispatch.h"
 #include "model/activations.h"
 #include "model/names.h"
@@ -172,8 +173,12 @@ StreamMemory LayerStream::memory(const tensor::TensorSource& source, const model
   const int64_t widest = std::max({experts, delta, attention}) + 4 * config.hidden;
   const int64_t recurrent = config.value_heads * config.key_dim * config.value_dim +
                             config.conv_taps * config.conv_channels();
-  const int64_t sequences = std::min(tokens, batch / std::max<int64_t>(1, longest) + 1);
-  const int64_t states = std::max(sequences * recurrent, 2 * 2 * config.kv_width() * longest);
+  // All but the longest may be of one token. Keys and values are those of the longest, and of a
+  // batch that begins with its end; twice, because they grow.
+  const int64_t sequences = std::min({batch, kBlockSequencesMax, tokens - longest + 1});
+  const int64_t cached = std::min(tokens, longest + batch);
+  const int64_t states =
+      std::max(std::max<int64_t>(1, sequences) * recurrent, 2 * 2 * config.kv_width() * cached);
   memory.rows = static_cast<uint64_t>(tokens * config.hidden) * sizeof(float);
   memory.scratch = static_cast<uint64_t>(batch * widest + states) * sizeof(float);
   return memory;

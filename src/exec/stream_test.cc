@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
+
 #include "base/error.h"
 #include "exec/resident.h"
 #include "format/gguf.h"
@@ -109,6 +111,63 @@ TEST_F(Stream, MemoryIsTwoBlocksAndTheRows) {
   EXPECT_GT(memory.weights, trunk / 4);
   const StreamMemory fewer = LayerStream::memory(source_, config_, 90, 44, {.batch_tokens = 10});
   EXPECT_LT(fewer.scratch, memory.scratch);
+}
+
+// One long sequence beside many of a few tokens: a batch of those holds a state for each.
+TEST_F(Stream, MemoryCountsTheStatesOfShortSequences) {
+  config_.key_dim = config_.value_dim = 128;
+  config_.value_heads = 32;
+  const uint64_t state = uint64_t{32} * 128 * 128 * sizeof(float);
+  const auto scratch = [&](int64_t longest) {
+    return LayerStream::memory(source_, config_, 16384, longest, {}).scratch;
+  };
+  EXPECT_GE(scratch(8192), scratch(16384) + 50 * state);
+  EXPECT_EQ(scratch(8192), scratch(512));
+}
+
+// The input of every linear layer, by the weight's name.
+class Inputs : public model::Tap {
+ public:
+  void linear_input(const model::LinearInput& input) override {
+    std::vector<float>& rows = rows_[std::string(input.weight) + std::to_string(input.expert)];
+    for (int64_t r = 0; r < input.count; ++r) {
+      const float* row = input.rows + r * input.ld;
+      rows.insert(rows.end(), row, row + input.cols);
+    }
+  }
+  std::map<std::string, std::vector<float>> rows_;
+};
+
+// What the MTP block makes of its rows is not kept; taps see it.
+TEST_F(Stream, TheMtpStageComputesWhatTheResidentModelDoes) {
+  Inputs expected;
+  base::ThreadPool pool(2);
+  const ResidentModel model(source_, config_, true);
+  const std::vector<float> rows = resident();
+  const model::ForwardContext context{config_, pool, kernels::table(), {}, &expected};
+  int64_t begin = 0;
+  for (const int64_t end : ends_) {
+    const int64_t pairs = end - begin - 1;  // every row but the last, with the token after it
+    model::SequenceState state(config_);
+    const model::Segment segment{0, pairs, &state};
+    std::vector<float> out(static_cast<size_t>(pairs * config_.hidden));
+    if (pairs > 0) {
+      model::forward_mtp(
+          context, *model.mtp(), model.head(), {&segment, 1},
+          std::span(tokens_).subspan(static_cast<size_t>(begin) + 1, static_cast<size_t>(pairs)),
+          rows.data() + begin * config_.hidden, out.data());
+    }
+    begin = end;
+  }
+  EXPECT_GT(expected.rows_.size(), 10u);
+  for (const int64_t batch : {7, 1000}) {
+    Inputs seen;
+    LayerStream run = stream(batch, pool);
+    run.start();
+    while (run.next() + 1 < run.stages()) run.run(nullptr, nullptr);
+    run.run(&seen, nullptr);
+    EXPECT_EQ(seen.rows_, expected.rows_) << batch;
+  }
 }
 
 }  // namespace

@@ -87,7 +87,12 @@ TEST(Bench, APeerRunsInTurn) {
   EXPECT_GT(against.at("ratio").as_double(), 0);
   const std::string pp = "-m " + kTiny + " -p 8 -n 0 -t 1 -r 2 -o json -fmoe 1\n";
   const std::string tg = "-m " + kTiny + " -p 0 -n 2 -t 1 -r 2 -o json -fmoe 1\n";
-  EXPECT_EQ(test::read_bytes(dir.path("calls")), pp + pp + pp + tg + tg + tg);
+  EXPECT_EQ(test::read_bytes(dir.path("calls")), "--help\n" + pp + pp + pp + tg + tg + tg);
+  dir.write("calls", "");
+  results({"-m", kTiny, "-p", "8", "-n", "0", "-r", "1", "-t", "1", "-b", "64", "-ub", "32",
+           "--peer", peer});
+  EXPECT_EQ(test::read_bytes(dir.path("calls")),
+            "--help\n-m " + kTiny + " -p 8 -n 0 -t 1 -r 2 -o json -b 64 -ub 32\n");
 }
 
 TEST(Bench, Refusals) {
@@ -97,7 +102,8 @@ TEST(Bench, Refusals) {
   EXPECT_TRUE(refused(run_karat({"bench", "-m", kTiny, "--peer-args", "-x"}), 2, {"--peer"}));
   EXPECT_TRUE(refused(run_karat({"bench", "-m", kDemo, "--peer", "x"}), 2, {"convert"}));
   EXPECT_TRUE(
-      refused(run_karat({"bench", "-m", kTiny, "--peer", "/nowhere/x"}), 2, {"/nowhere/x"}));
+      refused(run_karat({"bench", "-m", kTiny, "--peer", "/nowhere/x", "--mem-limit", "1KB"}), 2,
+              {"/nowhere/x"}));  // before the model's memory is asked for
   EXPECT_TRUE(refused(run_karat({"bench", "-m", "/nowhere"}), 3, {"/nowhere"}));
 }
 

@@ -202,9 +202,19 @@ TEST_F(Streamed, EvalSaysTheSameByBlockAndFromKeptHiddenRows) {
       refused(run_karat({"eval", "kld", "-m", small, "--ref-hidden", hidden}), 2, {"--ref"}));
   const std::string others = dir_.path("others");
   eval(with({"ppl", "-m", small, "--save-hidden", others}, text));
-  EXPECT_TRUE(refused(
-      run_karat({"eval", "kld", "-m", small, "--ref", kDemo, "--ref-hidden", others}), 3,
-      {"another model's"}));
+  EXPECT_TRUE(
+      refused(run_karat({"eval", "kld", "-m", small, "--ref", kDemo, "--ref-hidden", others}), 3,
+              {"another model's"}));
+  const std::vector<std::string> save = with(ppl, {"--save-hidden", dir_.path("again")});
+  EXPECT_TRUE(refused(run_karat(with({"eval"}, with(save, {"--stream", "off"}))), 2, {"--stream"}));
+  EXPECT_TRUE(
+      refused(run_karat(with({"eval"}, with(save, {"--kl-divergence-base", dir_.path("./again")}))),
+              2, {"the same file"}));
+  // Found before memory is asked for, and so before any pass.
+  const std::string tiny = std::string(KARAT_ROOT) + "/tests/fixtures/tiny-random";
+  const std::vector<std::string> mismatch = {"eval", "kld",      "-m", tiny,          "--ref",
+                                             kDemo,  "--stream", "on", "--mem-limit", "1MB"};
+  EXPECT_TRUE(refused(run_karat(with(mismatch, text)), 3, {"vocabulary"}));
 }
 
 }  // namespace
