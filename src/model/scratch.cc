@@ -1,5 +1,8 @@
 #include "model/scratch.h"
 
+#include <sys/mman.h>
+
+#include <new>
 #include <vector>
 
 namespace karat::model {
@@ -7,8 +10,20 @@ namespace {
 
 struct Buffer {
   size_t capacity;
-  std::unique_ptr<float[]> data;
+  Floats data;
 };
+
+// One fault of a large page costs a small part of the 512 that it stands for.
+Floats allocate(size_t count) {
+  constexpr size_t kLine = 64, kLargePage = size_t{2} << 20;
+  const size_t wanted = count * sizeof(float);
+  const size_t align = wanted >= 2 * kLargePage ? kLargePage : kLine;
+  const size_t size = (wanted + align - 1) / align * align;
+  Floats floats(static_cast<float*>(std::aligned_alloc(align, size)));
+  if (floats == nullptr) throw std::bad_alloc();
+  if (align == kLargePage) madvise(floats.get(), size, MADV_HUGEPAGE);
+  return floats;
+}
 
 // What one thread keeps, oldest first.
 struct Shelf {
@@ -23,7 +38,7 @@ struct Shelf {
       bytes -= found.capacity * sizeof(float);
       return found;
     }
-    return {count, std::make_unique_for_overwrite<float[]>(count)};
+    return {count, allocate(count)};
   }
 
   void keep(Buffer buffer) {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstdlib>
 #include <memory>
 #include <utility>
 
@@ -16,6 +17,12 @@ namespace karat::model {
 constexpr size_t kScratchKept = size_t{256} << 20;
 // Bytes the calling thread keeps at the moment.
 size_t scratch_kept();
+
+// Large buffers ask for 2 MiB pages.
+struct FreeFloats {
+  void operator()(float* floats) const { std::free(floats); }
+};
+using Floats = std::unique_ptr<float[], FreeFloats>;
 
 class Scratch {
  public:
@@ -35,7 +42,7 @@ class Scratch {
     std::swap(data_, other.data_);
   }
   size_t capacity_ = 0;
-  std::unique_ptr<float[]> data_;
+  Floats data_;
 };
 
 // [rows, cols] floats, not initialised.
