@@ -32,7 +32,7 @@ std::byte* Arena::allocate(size_t size) {
     void* at = ::mmap(nullptr, mapped, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (at == MAP_FAILED) {
-      throw fail(ErrorKind::memory, "the system has no %zu MiB left for weights", mapped >> 20);
+      throw fail(ErrorKind::memory, "the system has no %zu MiB left", mapped >> 20);
     }
     ::madvise(at, mapped, MADV_HUGEPAGE);  // a wish: without it the same results, more slowly
     mappings_.push_back({static_cast<std::byte*>(at), mapped});

@@ -3,19 +3,17 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "cli/load.h"
+#include "exec/memory_plan.h"
 
 namespace karat::cli {
 
 uint64_t ScoredModel::resident_bytes(const eval::Chunks& chunks,
                                      const eval::ScoreOptions& options) const {
-  return exec::ResidentModel::bytes_needed(*opened_.source, opened_.config, false) +
+  return exec::weight_shares(*opened_.source, opened_.config).total(false) +
          eval::ResidentScorer::bytes_needed(*opened_.source, opened_.config, chunks, options);
 }
 
-void ScoredModel::require_head() const {
-  model::WeightBytes bytes;
-  model::bind_output(*opened_.source, opened_.config, bytes);
-}
+void ScoredModel::require_head() const { model::require_output(*opened_.source, opened_.config); }
 
 void ScoredModel::load(const eval::Chunks& chunks, const eval::ScoreOptions& options,
                        const Common& common, base::ThreadPool& pool, uint64_t beside) {

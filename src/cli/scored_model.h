@@ -18,7 +18,8 @@ class ScoredModel {
   const model::OpenedModel& opened() const { return opened_; }
   // Bytes that it takes in memory, with a pass over the chunks.
   uint64_t resident_bytes(const eval::Chunks& chunks, const eval::ScoreOptions& options) const;
-  // Reads the output matrix once, for who would otherwise find out after hours that it is missing.
+  // Error{bad_input} if the output matrix is missing or of another shape, for who would otherwise
+  // find out after hours. Reads nothing.
   void require_head() const;
 
   // One of these three, then scorer(). `pool` and the chunks' tokens must outlive this object.

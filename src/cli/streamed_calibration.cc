@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "cli/build_id.h"
+#include "exec/memory_plan.h"
 #include "model/activations.h"
 #include "receipt/receipt.h"
 
@@ -39,8 +40,7 @@ bool is_streamed(const std::string& stream, const model::OpenedModel& opened, bo
   const exec::StreamMemory pass =
       exec::LayerStream::memory(*opened.source, opened.config, kResidentBatch, kResidentBatch,
                                 {.batch_tokens = kResidentBatch});
-  const uint64_t weights =
-      exec::ResidentModel::bytes_needed(*opened.source, opened.config, with_mtp);
+  const uint64_t weights = exec::weight_shares(*opened.source, opened.config).total(with_mtp);
   return weights + pass.scratch > memory_allowed(common);
 }
 

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "calib/all_experts.h"
 #include "calib/routing.h"
+#include "exec/memory_plan.h"
 #include "support/files.h"
 #include "support/shared.h"
 
@@ -13,7 +14,7 @@ namespace {
 
 TEST(StreamedCalibration, IsForModelsThatDoNotFitOrOnDemand) {
   const model::OpenedModel opened = model::open_model(test::fixture("tiny-random"));
-  const uint64_t weights = exec::ResidentModel::bytes_needed(*opened.source, opened.config, true);
+  const uint64_t weights = exec::weight_shares(*opened.source, opened.config).total(true);
   Common common;
   EXPECT_FALSE(is_streamed("auto", opened, true, common));
   common.mem_limit = weights;  // no room for a pass

@@ -1,40 +1,16 @@
 #include "eval/bandwidth.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <chrono>
 #include <numeric>
 #include <vector>
 
+#include "base/arena.h"
 #include "base/error.h"
 
 namespace karat::eval {
 
 namespace {
-
-// Anonymous pages, written once by the threads that will read them.
-class Buffer {
- public:
-  explicit Buffer(uint64_t bytes) : bytes_(bytes) {
-    void* memory =
-        ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) {
-      throw base::fail(base::ErrorKind::memory,
-                       "no memory to measure how fast it can be read; close other programs");
-    }
-    ::madvise(memory, bytes, MADV_HUGEPAGE);
-    words_ = static_cast<uint64_t*>(memory);
-  }
-  ~Buffer() { ::munmap(words_, bytes_); }
-  Buffer(const Buffer&) = delete;
-  Buffer& operator=(const Buffer&) = delete;
-  uint64_t* words() const { return words_; }
-
- private:
-  uint64_t bytes_;
-  uint64_t* words_;
-};
 
 // `count` is a multiple of 8, a cache line. Prefetching every line a page ahead is what it takes:
 // the hardware's own read-ahead ends with each 4 KiB page.
@@ -60,10 +36,9 @@ double read_bandwidth(base::ThreadPool& pool, uint64_t bytes, int passes) {
   const auto parts = static_cast<uint64_t>(pool.size());
   const uint64_t part = bytes / parts / 64 * 8;  // words
   CHECK(part > 0 && passes > 0);
-  const Buffer buffer(parts * part * 8);
-  const auto begin = [&](int64_t index) {
-    return buffer.words() + static_cast<uint64_t>(index) * part;
-  };
+  base::Arena arena;  // its pages are written first by the threads that will read them
+  auto* const words = reinterpret_cast<uint64_t*>(arena.allocate(parts * part * 8));
+  const auto begin = [&](int64_t index) { return words + static_cast<uint64_t>(index) * part; };
   pool.for_each(pool.size(), [&](int64_t index, int) { std::fill_n(begin(index), part, 1); });
   double best = 0;
   std::vector<uint64_t> sums(parts);

@@ -1,12 +1,12 @@
 #include "eval/hidden_rows.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "base/error.h"
 #include "base/interrupt.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "exec/resident.h"
 #include "kernels/dispatch.h"
 #include "model/activations.h"
 #include "model/identity.h"
@@ -20,13 +20,6 @@ using base::fail;
 namespace {
 
 constexpr char kFormat[] = "karat.hidden.1";
-
-void require_finite(const std::string& origin, std::span<const float> values) {
-  if (std::all_of(values.begin(), values.end(), [](float x) { return std::isfinite(x); })) return;
-  throw fail(ErrorKind::bad_input,
-             "%s: it computes NaN or infinity; its weights are damaged, convert it to see which",
-             base::printable(origin).c_str());
-}
 
 }  // namespace
 
@@ -47,7 +40,7 @@ HiddenRows stream_hidden_rows(const tensor::TensorSource& source, const model::C
     stream.run(nullptr, [&](const exec::Batch& batch) {
       progress.add(static_cast<double>(batch.rows), block);
     });
-    require_finite(source.origin(), stream.rows());
+    exec::require_finite(source.origin(), stream.rows());
   }
   HiddenRows out{{chunks.tokens.begin(), chunks.tokens.end()},
                  chunks.n_ctx,
@@ -113,7 +106,7 @@ HiddenRows HiddenRowsReader::read() const {
   file_.read_rows(file_.at("tokens"), 0, head_.count,
                   std::as_writable_bytes(std::span(rows.tokens)));
   file_.read_rows(file_.at("hidden"), 0, scored, std::as_writable_bytes(std::span(rows.rows)));
-  require_finite(file_.origin(), rows.rows);
+  exec::require_finite(file_.origin(), rows.rows);
   return rows;
 }
 
@@ -171,7 +164,7 @@ const float* HiddenScorer::logits(int64_t chunk) {
   const model::ForwardContext context{config_, pool_, kernels::table(), options_, nullptr};
   model::logits(context, head_, rows_.rows.data() + chunk * scored * rows_.width, scored, {},
                 logits_.data());
-  require_finite(origin_, logits_);
+  exec::require_finite(origin_, logits_);
   return logits_.data();
 }
 

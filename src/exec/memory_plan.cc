@@ -70,15 +70,21 @@ int64_t MemoryPlan::context_that_fits(uint64_t bytes_allowed) const {
   return static_cast<int64_t>((bytes_allowed - flat) / per_token);
 }
 
+WeightShares weight_shares(const tensor::TensorSource& source, const model::Config& config) {
+  WeightShares shares;
+  for (const tensor::TensorInfo& info : source.tensors()) {
+    uint64_t* share = share_of(info, config, shares);
+    if (share != nullptr) *share += static_cast<uint64_t>(info.bytes());
+  }
+  return shares;
+}
+
 MemoryPlan plan_memory(const tensor::TensorSource& source, const model::Config& config,
                        const MemoryRequest& request) {
   CHECK(request.context >= 0 && request.sequences >= 1 && request.piece_tokens >= 1);
   MemoryPlan plan;
   plan.request = request;
-  for (const tensor::TensorInfo& info : source.tensors()) {
-    uint64_t* share = share_of(info, config, plan.weights);
-    if (share != nullptr) *share += static_cast<uint64_t>(info.bytes());
-  }
+  plan.weights = weight_shares(source, config);
   const uint64_t row = cache_row_bytes(config, request.cache);
   plan.mtp_cache_per_token = static_cast<uint64_t>(config.mtp_layers) * row;
   plan.cache_per_token = static_cast<uint64_t>(attention_layers(config)) * row +

@@ -39,6 +39,9 @@ struct WeightShares {
   }
 };
 
+// Of the tensors that the model binds.
+WeightShares weight_shares(const tensor::TensorSource& source, const model::Config& config);
+
 struct MemoryPlan {
   MemoryRequest request;
   WeightShares weights;

@@ -38,43 +38,12 @@ void ResidentModel::bind(const tensor::TensorSource& source, bool with_mtp) {
   if (with_mtp && config_.mtp_layers > 0) mtp_ = model::bind_mtp(source, config_, bytes_);
 }
 
-namespace {
-
-// Of the tensors that a resident model binds and that `counts` accepts.
-template <class Counts>
-uint64_t sum_bytes(const tensor::TensorSource& source, const model::Config& config, bool with_mtp,
-                   const Counts& counts) {
-  const int64_t blocks = with_mtp ? config.blocks() : config.layers();
-  uint64_t bytes = 0;
-  for (const tensor::TensorInfo& info : source.tensors()) {
-    const bool ends = info.name == model::kTokenEmbd || info.name == model::kOutput ||
-                      info.name == model::kOutputNorm;
-    const int64_t layer = model::layer_of(info.name);
-    const bool bound = ends || (layer >= 0 && layer < blocks);
-    if (bound && counts(info)) bytes += static_cast<uint64_t>(info.bytes());
-  }
-  return bytes;
-}
-
-}  // namespace
-
-uint64_t ResidentModel::bytes_needed(const tensor::TensorSource& source,
-                                     const model::Config& config, bool with_mtp) {
-  return sum_bytes(source, config, with_mtp, [](const tensor::TensorInfo&) { return true; });
-}
-
-uint64_t ResidentModel::expert_bytes(const tensor::TensorSource& source,
-                                     const model::Config& config, bool with_mtp) {
-  return sum_bytes(source, config, with_mtp,
-                   [](const tensor::TensorInfo& info) { return info.shape.rank() == 3; });
-}
-
-void ResidentModel::require_finite(std::span<const float> values) const {
+void require_finite(const std::string& origin, std::span<const float> values) {
   if (std::all_of(values.begin(), values.end(), [](float x) { return std::isfinite(x); })) return;
   throw base::fail(base::ErrorKind::bad_input,
                    "%s: it computes NaN or infinity; its weights are damaged, convert it to see "
                    "which",
-                   base::printable(origin_).c_str());
+                   base::printable(origin).c_str());
 }
 
 void ResidentModel::forward(const model::ForwardContext& context,

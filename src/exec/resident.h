@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "base/threads.h"
@@ -14,6 +15,10 @@
 #include "tensor/source.h"
 
 namespace karat::exec {
+
+// Error{bad_input} naming the model if a value that was computed with it, a hidden row or a logit,
+// is NaN or infinite.
+void require_finite(const std::string& origin, std::span<const float> values);
 
 class ResidentModel {
  public:
@@ -35,20 +40,13 @@ class ResidentModel {
   }
   // The file or folder that the weights come from, for messages.
   const std::string& origin() const { return origin_; }
-  // Error{bad_input} naming the model if a value that was computed with it, a hidden row or a
-  // logit, is NaN or infinite.
-  void require_finite(std::span<const float> values) const;
+  void require_finite(std::span<const float> values) const {
+    exec::require_finite(origin_, values);
+  }
   const model::HeadWeights& head() const { return head_; }
   const model::MtpWeights* mtp() const { return mtp_ ? &*mtp_ : nullptr; }
   // Null if all experts are in memory.
   const ExpertCache* experts() const { return experts_.get(); }
-  // Bytes of weights that a ResidentModel of this source would hold; reads nothing.
-  static uint64_t bytes_needed(const tensor::TensorSource& source, const model::Config& config,
-                               bool with_mtp);
-  // The part of them that experts take.
-  static uint64_t expert_bytes(const tensor::TensorSource& source, const model::Config& config,
-                               bool with_mtp);
-
   // Trunk: embeds `tokens` (all segments' rows in order), runs every block and the final norm,
   // advances the states. hidden: [tokens.size(), H], the rows that go into the head (and into the
   // MTP block). Passes of a model whose experts come and go run one at a time. If it throws, as

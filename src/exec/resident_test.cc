@@ -8,6 +8,7 @@
 #include <numeric>
 #include <string>
 
+#include "exec/memory_plan.h"
 #include "kernels/dispatch.h"
 #include "model/names.h"
 #include "model/open.h"
@@ -203,7 +204,7 @@ TEST_F(Identity, ExpertsThatComeAndGo) {
   const format::GgufSource source(golden::fixture("goldens/gguf/tiny-f32.gguf"));
   const model::Config config = model::config_from_gguf(source.metadata(), "tiny");
   base::ThreadPool pool(3);
-  const uint64_t all = ResidentModel::expert_bytes(source, config, true);
+  const uint64_t all = weight_shares(source, config).experts;
   const ResidentModel model(source, config, true, model::Layout::rows, pool,
                             all * 2 / static_cast<uint64_t>(config.blocks()) + 4096);
   ASSERT_NE(model.experts(), nullptr);
@@ -307,8 +308,8 @@ TEST(ResidentModel, KnowsItsSizeAndLeavesMtpOut) {
   for (const tensor::TensorInfo& info : source.tensors()) {
     (model::layer_of(info.name) == 4 ? mtp : trunk) += static_cast<uint64_t>(info.bytes());
   }
-  EXPECT_EQ(ResidentModel::bytes_needed(source, config, false), trunk);
-  EXPECT_EQ(ResidentModel::bytes_needed(source, config, true), trunk + mtp);
+  EXPECT_EQ(weight_shares(source, config).total(false), trunk);
+  EXPECT_EQ(weight_shares(source, config).total(true), trunk + mtp);
   EXPECT_EQ(ResidentModel(source, config, false).mtp(), nullptr);
   EXPECT_NE(tiny().mtp(), nullptr);
 }

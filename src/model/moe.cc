@@ -75,12 +75,21 @@ void sort_by_expert(int64_t experts, Routing& routing) {
   }
 }
 
+// Calls each(expert, first, count) for the experts that have rows.
+template <class Each>
+void for_experts(const Routing& routing, Each each) {
+  for (size_t e = 0; e + 1 < routing.first.size(); ++e) {
+    const int64_t first = routing.first[e];
+    const int64_t count = routing.first[e + 1] - first;
+    if (count > 0) each(static_cast<int64_t>(e), first, count);
+  }
+}
+
 void require_experts(const BlockWeights& weights, const Routing& routing) {
   if (weights.moe.store == nullptr) return;
   std::vector<int32_t> used;
-  for (size_t e = 0; e + 1 < routing.first.size(); ++e) {
-    if (routing.first[e] < routing.first[e + 1]) used.push_back(static_cast<int32_t>(e));
-  }
+  for_experts(routing,
+              [&](int64_t e, int64_t, int64_t) { used.push_back(static_cast<int32_t>(e)); });
   weights.moe.store->require(weights.layer, used);
 }
 
@@ -107,10 +116,7 @@ void tap_experts(const ForwardContext& context, int64_t layer, const Batch& batc
   std::vector<RowOrigin> origins;
   std::vector<float> gate_weights;
   std::vector<int32_t> ranks;
-  for (int64_t e = 0; e < context.config.experts; ++e) {
-    const int64_t first = routing.first[static_cast<size_t>(e)];
-    const int64_t count = routing.first[static_cast<size_t>(e) + 1] - first;
-    if (count == 0) continue;
+  for_experts(routing, [&](int64_t e, int64_t first, int64_t count) {
     origins.clear(), gate_weights.clear(), ranks.clear();
     for (int64_t i = first; i < first + count; ++i) {
       const int32_t entry = routing.entry[static_cast<size_t>(i)];
@@ -126,7 +132,7 @@ void tap_experts(const ForwardContext& context, int64_t layer, const Batch& batc
       input.ranks = ranks;
       context.tap->linear_input(input);
     }
-  }
+  });
 }
 
 // The input of a group of products: floats, or for packed weights their quantized tiles only.
@@ -148,16 +154,6 @@ bool only_tiles(const ForwardContext& context, std::initializer_list<const Linea
          });
 }
 
-// Calls each(expert, first, count) for the experts that have rows.
-template <class Each>
-void for_experts(const Config& config, const Routing& routing, Each each) {
-  for (int64_t e = 0; e < config.experts; ++e) {
-    const int64_t first = routing.first[static_cast<size_t>(e)];
-    const int64_t count = routing.first[static_cast<size_t>(e) + 1] - first;
-    if (count > 0) each(e, first, count);
-  }
-}
-
 // The experts' inputs in expert-major order.
 Operand expert_inputs(const ForwardContext& context, const MoeWeights& w, const Routing& routing,
                       const float* x) {
@@ -173,7 +169,7 @@ Operand expert_inputs(const ForwardContext& context, const MoeWeights& w, const 
   }
   out.tiles = Tiles(static_cast<int64_t>(rows.size()), c.hidden);
   std::vector<QuantizeJob> jobs;
-  for_experts(c, routing, [&](int64_t, int64_t first, int64_t count) {
+  for_experts(routing, [&](int64_t, int64_t first, int64_t count) {
     jobs.push_back({x, c.hidden, count, c.hidden, out.tiles.row(first, c.hidden),
                     &rows[static_cast<size_t>(first)]});
   });
@@ -213,7 +209,7 @@ Inner inner_inputs(const ForwardContext& context, const MoeWeights& w, const Rou
   out.shared.tiles = Tiles(rows, shared_width);
   std::vector<QuantizeJob> jobs{{shared_gate_up.data(), shared_gate_up.cols(), rows, shared_width,
                                  out.shared.tiles.data(), nullptr, true}};
-  for_experts(context.config, routing, [&](int64_t, int64_t first, int64_t count) {
+  for_experts(routing, [&](int64_t, int64_t first, int64_t count) {
     jobs.push_back({gate_up.row(first), gate_up.cols(), count, width,
                     out.experts.tiles.row(first, width), nullptr, true});
   });
@@ -243,7 +239,7 @@ Outputs run_experts(const ForwardContext& context, const BlockWeights& weights, 
   };
   const auto add_experts = [&](const Linear& linear, const Operand& rows, Rows& y, int64_t column) {
     if (!linear) return;
-    for_experts(c, routing, [&](int64_t e, int64_t first, int64_t count) {
+    for_experts(routing, [&](int64_t e, int64_t first, int64_t count) {
       jobs.push_back(rows.job(linear, e, first, count, y.row(first) + column, y.cols()));
     });
   };
@@ -312,12 +308,9 @@ void tap_outputs(const ForwardContext& context, int64_t layer, int64_t rows, con
                  Outputs& outputs) {
   if (context.tap == nullptr) return;
   const int64_t hidden = context.config.hidden;
-  for (int64_t e = 0; e < context.config.experts; ++e) {
-    const int64_t first = routing.first[static_cast<size_t>(e)];
-    const int64_t count = routing.first[static_cast<size_t>(e) + 1] - first;
-    if (count > 0)
-      context.tap->expert_output({layer, e, outputs.experts.row(first), count, hidden});
-  }
+  for_experts(routing, [&](int64_t e, int64_t first, int64_t count) {
+    context.tap->expert_output({layer, e, outputs.experts.row(first), count, hidden});
+  });
   if (context.tap->wants_stage("moe.expert_out")) {
     Rows ranked(static_cast<int64_t>(routing.place.size()), hidden);
     for (size_t i = 0; i < routing.place.size(); ++i) {

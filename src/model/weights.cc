@@ -39,9 +39,9 @@ class Binder {
 
   bool has(std::string_view rest) const { return source_.find(name(rest)) != nullptr; }
 
-  // A matrix [rows, cols], or a stack of `experts` of them.
-  Linear linear_in(Layout layout, std::string_view rest, int64_t rows, int64_t cols,
-                   int64_t experts = 1) {
+  // A matrix [rows, cols], or a stack of `experts` of them: its view, still without bytes.
+  Linear described(Layout layout, std::string_view rest, int64_t rows, int64_t cols,
+                   int64_t experts) {
     const TensorInfo& info = source_.at(name(rest));
     const bool vector = rows == 1 && info.shape.rank() == 1;  // [cols] may stand for [1, cols]
     if (!vector && info.shape.rank() != (experts == 1 ? 2 : 3)) refuse(info, rows, cols, experts);
@@ -52,7 +52,14 @@ class Binder {
     require_codec(info);
     Linear out{info.name, info.dtype, nullptr, rows, cols, experts};
     out.layout = layout;
+    return out;
+  }
+
+  Linear linear_in(Layout layout, std::string_view rest, int64_t rows, int64_t cols,
+                   int64_t experts = 1) {
+    Linear out = described(layout, rest, rows, cols, experts);
     if (experts > 1 && bytes_.leaves_experts()) return out;
+    const TensorInfo& info = source_.at(out.name);
     out.data = layout == Layout::rows ? load(info) : load_packed(info, out);
     return out;
   }
@@ -205,6 +212,13 @@ HeadWeights bind_head(const tensor::TensorSource& source, const Config& config,
   const bool shared = !binder.has(kOutput) && bytes.layout_for(w.token_embd.dtype) == Layout::rows;
   w.output = shared ? w.token_embd : bind_output(source, config, bytes);
   return w;
+}
+
+void require_output(const tensor::TensorSource& source, const Config& config) {
+  WeightBytes none;
+  Binder binder(source, -1, none);
+  binder.described(Layout::rows, binder.has(kOutput) ? kOutput : kTokenEmbd, config.vocab,
+                   config.hidden, 1);
 }
 
 Linear bind_output(const tensor::TensorSource& source, const Config& config, WeightBytes& bytes) {

@@ -136,6 +136,8 @@ HeadWeights bind_head(const tensor::TensorSource& source, const Config& config, 
 // Parts of the head, for who does not hold all of it: [vocab, H], the embedding's if there is no
 // output matrix, and [H], +1 folded.
 Linear bind_output(const tensor::TensorSource& source, const Config& config, WeightBytes& bytes);
+// What bind_output refuses, without reading the matrix.
+void require_output(const tensor::TensorSource& source, const Config& config);
 Vector bind_output_norm(const tensor::TensorSource& source, const Config& config);
 MtpWeights bind_mtp(const tensor::TensorSource& source, const Config& config, WeightBytes& bytes);
 
