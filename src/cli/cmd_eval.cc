@@ -4,12 +4,11 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/text.h"
-#include "calib/corpus.h"
 #include "cli/command.h"
+#include "cli/divergence_run.h"
 #include "cli/eval_report.h"
 #include "cli/load.h"
 #include "cli/scored_model.h"
-#include "eval/divergence.h"
 #include "eval/perplexity.h"
 
 namespace karat::cli {
@@ -36,6 +35,10 @@ class Eval : public Command {
     options.text("-m,--model", "MODEL", model_, "HF folder or GGUF file").required = true;
     options.text("-f,--file", "TEXT", file_, "the text to score");
     options.text("--ref", "MODEL", reference_, "kld: the reference model");
+    options.text("--against", "MODEL", against_,
+                 "kld: a second candidate: the two in pairs, chunk by chunk");
+    options.flag("--floor", floor_,
+                 "kld: the reference against itself in bf16 and with int8 rows, beside every KLD");
     options.text("--kl-divergence-base", "FILE", base_,
                  "ppl: write the logits file; kld: read the reference from it");
     options.text("--save-hidden", "FILE", save_hidden_,
@@ -64,24 +67,10 @@ class Eval : public Command {
   }
 
  private:
-  // The text's chunks under the model's tokenizer; corpus_ owns the tokens.
-  eval::Chunks read_chunks(const model::OpenedModel& opened) {
-    require_files(file_.empty() ? std::vector<std::string>{} : std::vector{file_});
-    corpus_ = calib::read_corpus({file_}, make_tokenizer(opened),
-                                 {.chunk_size = ctx_, .chunks_max = chunks_});
-    const auto used = static_cast<size_t>(corpus_.chunks * ctx_);
-    return {std::span<const int32_t>(corpus_.tokens).first(used), ctx_, corpus_.chunks};
-  }
-
   eval::ScoreOptions score_options(const std::string& activations) const {
     eval::ScoreOptions options;
     options.forward.activations = activations_named(activations);
     return options;
-  }
-
-  // Whether models that take so many bytes together go block by block.
-  bool streamed(uint64_t bytes, const Common& common) const {
-    return stream_ == "auto" ? bytes > memory_allowed(common) : stream_ == "on";
   }
 
   void check_output(const std::string& out, const ScoredModel& model, const Common& common) const {
@@ -91,21 +80,12 @@ class Eval : public Command {
     base::check_output(out, {.force = common.force, .inputs = inputs});
   }
 
-  // `beside`: bytes that another model holds.
-  void prepare(ScoredModel& model, bool by_block, const eval::Chunks& chunks,
-               const eval::ScoreOptions& options, const Common& common, base::ThreadPool& pool,
-               uint64_t beside = 0) const {
-    if (by_block) {
-      model.stream(chunks, options, common, pool, beside);
-    } else {
-      model.load(chunks, options, common, pool, beside);
-    }
-  }
-
   void check_ppl_options() const {
     const auto refuse = [](const char* problem) { throw fail(ErrorKind::usage, "%s", problem); };
     if (!reference_.empty()) refuse("--ref belongs to eval kld");
     if (!reference_hidden_.empty()) refuse("--ref-hidden belongs to eval kld");
+    if (!against_.empty()) refuse("--against belongs to eval kld");
+    if (floor_) refuse("--floor belongs to eval kld");
     if (save_hidden_.empty()) return;
     if (stream_ == "off") {
       refuse("--save-hidden takes the model block by block; leave --stream off out");
@@ -123,12 +103,16 @@ class Eval : public Command {
     ScoredModel model(model_);
     check_output(base_, model, common);
     check_output(save_hidden_, model, common);
-    const eval::Chunks chunks = read_chunks(model.opened());
+    const ScoredText text(file_, model.opened(), ctx_, chunks_);
+    const eval::Chunks chunks = text.chunks();
     base::ThreadPool pool(common.thread_count());
     const eval::ScoreOptions options = score_options(activations_);
-    const bool by_block =
-        !save_hidden_.empty() || streamed(model.resident_bytes(chunks, options), common);
-    prepare(model, by_block, chunks, options, common, pool);
+    if (!save_hidden_.empty() ||
+        go_by_block(stream_, model.resident_bytes(chunks, options), common)) {
+      model.stream(chunks, options, common, pool);
+    } else {
+      model.load(chunks, options, common, pool);
+    }
     if (!save_hidden_.empty()) eval::write_hidden_rows(save_hidden_, model.hidden());
     const eval::PerplexityResult result = eval::measure_perplexity(
         model.scorer(), base_, static_cast<uint64_t>(common.seed), pool, nullptr);
@@ -141,76 +125,36 @@ class Eval : public Command {
 
   void run_kld(const Common& common) {
     if (!save_hidden_.empty()) throw fail(ErrorKind::usage, "--save-hidden belongs to eval ppl");
-    if (!reference_hidden_.empty() && reference_.empty()) {
-      throw fail(ErrorKind::usage,
-                 "--ref-hidden needs --ref MODEL: its output matrix makes the logits");
-    }
-    if (reference_.empty() == base_.empty()) {
-      throw fail(ErrorKind::usage,
-                 "eval kld needs either --ref MODEL or --kl-divergence-base FILE");
-    }
-    const eval::DivergenceResult result =
-        base_.empty() ? against_model(common) : against_file(common);
+    const DivergenceRequest request{.model = model_,
+                                    .against = against_,
+                                    .reference = reference_,
+                                    .base = base_,
+                                    .reference_hidden = reference_hidden_,
+                                    .text = file_,
+                                    .stream = stream_,
+                                    .options = score_options(activations_),
+                                    .reference_options = score_options(reference_activations_),
+                                    .floor = floor_,
+                                    .n_ctx = ctx_,
+                                    .chunks_max = chunks_};
+    const DivergenceReport report = run_divergence(request, common);
     if (common.json) {
-      print_json(divergence_json(result));
+      print_json(divergence_json(report));
     } else {
-      print(divergence_text(result));
+      print(divergence_text(report));
     }
-    if (kld_max_ >= 0 && !(result.kld.value <= kld_max_)) {
-      throw fail(ErrorKind::gate, "mean KLD %.6f is above --max-kld %.6f", result.kld.value,
-                 kld_max_);
+    const double kld = report.model.kld.value;
+    if (kld_max_ >= 0 && !(kld <= kld_max_)) {
+      throw fail(ErrorKind::gate, "mean KLD %.6f is above --max-kld %.6f", kld, kld_max_);
     }
   }
 
-  eval::DivergenceResult against_model(const Common& common) {
-    ScoredModel model(model_), reference(reference_);
-    base::ThreadPool pool(common.thread_count());
-    const auto seed = static_cast<uint64_t>(common.seed);
-    const eval::ScoreOptions options = score_options(activations_);
-    const eval::ScoreOptions reference_options = score_options(reference_activations_);
-    eval::require_same_vocabulary(model.opened().config.vocab, reference.opened().config.vocab);
-    if (!reference_hidden_.empty()) {
-      if (!file_.empty())
-        throw fail(ErrorKind::usage, "--ref-hidden has its own text; leave -f out");
-      const eval::HiddenRowsReader rows(reference_hidden_, chunks_);
-      require_memory(common, rows.bytes(), base::printable(reference_hidden_) + ": its rows");
-      reference.take(rows.read(), reference_options, pool);
-      const eval::Chunks chunks = reference.hidden().chunks();
-      const uint64_t bytes = model.resident_bytes(chunks, options) + reference.held_bytes();
-      prepare(model, streamed(bytes, common), chunks, options, common, pool,
-              reference.held_bytes());
-      return eval::measure_divergence(model.scorer(), reference.scorer(), seed, pool);
-    }
-    const eval::Chunks chunks = read_chunks(reference.opened());
-    const bool by_block = streamed(
-        model.resident_bytes(chunks, options) + reference.resident_bytes(chunks, reference_options),
-        common);
-    if (by_block) model.require_head();  // before the reference's pass, not after it
-    prepare(reference, by_block, chunks, reference_options, common, pool);
-    prepare(model, by_block, chunks, options, common, pool, reference.held_bytes());
-    return eval::measure_divergence(model.scorer(), reference.scorer(), seed, pool);
-  }
-
-  eval::DivergenceResult against_file(const Common& common) {
-    if (!file_.empty())
-      throw fail(ErrorKind::usage, "the logits file has its own text; leave -f out");
-    const eval::LogitsReader base(base_);
-    ScoredModel model(model_);
-    base::ThreadPool pool(common.thread_count());
-    eval::require_same_vocabulary(model.opened().config.vocab, base.header().n_vocab);
-    const eval::Chunks chunks = eval::chunks_of(base, chunks_);
-    const eval::ScoreOptions options = score_options(activations_);
-    prepare(model, streamed(model.resident_bytes(chunks, options), common), chunks, options, common,
-            pool);
-    return eval::measure_divergence(model.scorer(), base, static_cast<uint64_t>(common.seed), pool);
-  }
-
-  std::string what_, model_, file_, reference_, base_, save_hidden_, reference_hidden_;
+  std::string what_, model_, file_, reference_, base_, save_hidden_, reference_hidden_, against_;
   std::string stream_ = "auto";
   std::string activations_ = "f32", reference_activations_ = "f32";
   int64_t ctx_ = 512, chunks_ = -1;
   double kld_max_ = -1;
-  calib::Corpus corpus_;
+  bool floor_ = false;
 };
 
 }  // namespace

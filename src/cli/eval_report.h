@@ -4,14 +4,14 @@
 #include <string>
 
 #include "base/json.h"
-#include "eval/divergence.h"
+#include "cli/divergence_run.h"
 #include "eval/perplexity.h"
 
 namespace karat::cli {
 
 std::string perplexity_text(const eval::PerplexityResult& result);
 base::Json perplexity_json(const eval::PerplexityResult& result);
-std::string divergence_text(const eval::DivergenceResult& result);
-base::Json divergence_json(const eval::DivergenceResult& result);
+std::string divergence_text(const DivergenceReport& report);
+base::Json divergence_json(const DivergenceReport& report);
 
 }  // namespace karat::cli

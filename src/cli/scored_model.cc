@@ -18,9 +18,27 @@ void ScoredModel::require_head() const { model::require_output(*opened_.source, 
 void ScoredModel::load(const eval::Chunks& chunks, const eval::ScoreOptions& options,
                        const Common& common, base::ThreadPool& pool, uint64_t beside) {
   held_bytes_ = resident_bytes(chunks, options);
+  passes_.clear();
   require_memory(common, held_bytes_ + beside, base::printable(opened_.path) + ": its weights");
   resident_ = load_resident(opened_, false, common, options.forward.activations);
-  scorer_ = std::make_unique<eval::ResidentScorer>(*resident_, chunks, options, pool);
+  passes_.push_back(
+      {nullptr, std::make_unique<eval::ResidentScorer>(*resident_, chunks, options, pool)});
+}
+
+eval::Scorer& ScoredModel::again(const eval::Chunks& chunks, const eval::ScoreOptions& options,
+                                 const Common& common, base::ThreadPool& pool, uint64_t beside) {
+  if (resident_ == nullptr) {
+    add_streamed(chunks, options, common, pool, beside + held_bytes_);
+  } else {
+    const uint64_t bytes =
+        eval::ResidentScorer::bytes_needed(*opened_.source, opened_.config, chunks, options);
+    require_memory(common, held_bytes_ + bytes + beside,
+                   base::printable(opened_.path) + ": another pass");
+    held_bytes_ += bytes;
+    passes_.push_back(
+        {nullptr, std::make_unique<eval::ResidentScorer>(*resident_, chunks, options, pool)});
+  }
+  return *passes_.back().scorer;
 }
 
 namespace {
@@ -49,6 +67,14 @@ std::string stream_refusal(const model::OpenedModel& opened, const eval::Chunks&
 
 void ScoredModel::stream(const eval::Chunks& chunks, const eval::ScoreOptions& options,
                          const Common& common, base::ThreadPool& pool, uint64_t beside) {
+  resident_.reset();
+  passes_.clear();
+  held_bytes_ = 0;
+  add_streamed(chunks, options, common, pool, beside);
+}
+
+void ScoredModel::add_streamed(const eval::Chunks& chunks, const eval::ScoreOptions& options,
+                               const Common& common, base::ThreadPool& pool, uint64_t beside) {
   exec::StreamOptions stream{.forward = options.forward};
   const uint64_t hidden = eval::hidden_rows_bytes(opened_.config, chunks);
   const auto batch = exec::LayerStream::batch_that_fits(
@@ -63,17 +89,41 @@ void ScoredModel::stream(const eval::Chunks& chunks, const eval::ScoreOptions& o
                  base::printable(opened_.path) + ": its hidden rows and output matrix");
   require_head();
   stream.batch_tokens = *batch;
-  take(eval::stream_hidden_rows(*opened_.source, opened_.config, chunks, stream, pool), options,
-       pool);
+  add_hidden(
+      eval::stream_hidden_rows(*opened_.source, opened_.config, chunks, stream, options.tap, pool),
+      options, pool);
 }
 
 void ScoredModel::take(eval::HiddenRows rows, const eval::ScoreOptions& options,
                        base::ThreadPool& pool) {
-  hidden_ = std::move(rows);
-  scorer_ = std::make_unique<eval::HiddenScorer>(*opened_.source, opened_.config, hidden_,
-                                                 options.forward, pool);
-  held_bytes_ = eval::hidden_rows_bytes(opened_.config, hidden_.chunks()) +
-                eval::HiddenScorer::bytes_needed(*opened_.source, opened_.config, hidden_.chunks());
+  resident_.reset();
+  passes_.clear();
+  held_bytes_ = 0;
+  add_hidden(std::move(rows), options, pool);
+}
+
+void ScoredModel::add_hidden(eval::HiddenRows rows, const eval::ScoreOptions& options,
+                             base::ThreadPool& pool) {
+  auto hidden = std::make_unique<eval::HiddenRows>(std::move(rows));
+  held_bytes_ +=
+      eval::hidden_rows_bytes(opened_.config, hidden->chunks()) +
+      eval::HiddenScorer::bytes_needed(*opened_.source, opened_.config, hidden->chunks());
+  auto scorer = std::make_unique<eval::HiddenScorer>(*opened_.source, opened_.config, *hidden,
+                                                     options.forward, pool);
+  passes_.push_back({std::move(hidden), std::move(scorer)});
+}
+
+ScoredText::ScoredText(const std::string& file, const model::OpenedModel& opened, int64_t n_ctx,
+                       int64_t chunks_max)
+    : n_ctx_(n_ctx) {
+  require_files(file.empty() ? std::vector<std::string>{} : std::vector{file});
+  corpus_ = calib::read_corpus({file}, make_tokenizer(opened),
+                               {.chunk_size = n_ctx, .chunks_max = chunks_max});
+}
+
+eval::Chunks ScoredText::chunks() const {
+  const auto used = static_cast<size_t>(corpus_.chunks * n_ctx_);
+  return {std::span<const int32_t>(corpus_.tokens).first(used), n_ctx_, corpus_.chunks};
 }
 
 }  // namespace karat::cli

@@ -3,7 +3,9 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
+#include "calib/corpus.h"
 #include "cli/command.h"
 #include "eval/hidden_rows.h"
 #include "eval/scorer.h"
@@ -30,18 +32,43 @@ class ScoredModel {
               base::ThreadPool& pool, uint64_t beside = 0);
   void take(eval::HiddenRows rows, const eval::ScoreOptions& options, base::ThreadPool& pool);
 
-  eval::Scorer& scorer() { return *scorer_; }
+  // After one of them: the same model in another arithmetic of the same layout, with the weights
+  // in memory if they are there, else block by block.
+  eval::Scorer& again(const eval::Chunks& chunks, const eval::ScoreOptions& options,
+                      const Common& common, base::ThreadPool& pool, uint64_t beside = 0);
+
+  eval::Scorer& scorer() { return *passes_.front().scorer; }
   // Bytes that it holds from then on.
   uint64_t held_bytes() const { return held_bytes_; }
   // After stream() or take().
-  const eval::HiddenRows& hidden() const { return hidden_; }
+  const eval::HiddenRows& hidden() const { return *passes_.front().hidden; }
 
  private:
+  struct Pass {
+    std::unique_ptr<eval::HiddenRows> hidden;  // null for a model in memory
+    std::unique_ptr<eval::Scorer> scorer;
+  };
+  void add_streamed(const eval::Chunks& chunks, const eval::ScoreOptions& options,
+                    const Common& common, base::ThreadPool& pool, uint64_t beside);
+  void add_hidden(eval::HiddenRows rows, const eval::ScoreOptions& options, base::ThreadPool& pool);
+
   model::OpenedModel opened_;
   std::unique_ptr<exec::ResidentModel> resident_;
-  eval::HiddenRows hidden_;
-  std::unique_ptr<eval::Scorer> scorer_;
+  std::vector<Pass> passes_;
   uint64_t held_bytes_ = 0;
+};
+
+// The tokens that evaluations score, cut into chunks.
+struct ScoredText {
+  // Error{usage} without a file; as calib::read_corpus() and make_tokenizer(). At most chunks_max
+  // chunks unless that is negative.
+  ScoredText(const std::string& file, const model::OpenedModel& opened, int64_t n_ctx,
+             int64_t chunks_max);
+  eval::Chunks chunks() const;
+
+ private:
+  calib::Corpus corpus_;
+  int64_t n_ctx_;
 };
 
 }  // namespace karat::cli

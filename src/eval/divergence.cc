@@ -102,28 +102,38 @@ void add_kld(const std::vector<TokenDivergence>& tokens, uint64_t seed, Divergen
   });
 }
 
-// Runs the model over its chunks; compare_row(chunk, i, logits row) fills tokens[chunk*scored + i].
+// Runs the models over their chunks, in step; prepare(chunk), then compare_row(chunk, i, logits
+// row, worker) of each model fill its [chunk * scored + i].
 template <class Prepare, class CompareRow>
-std::vector<TokenDivergence> walk(Scorer& scorer, base::ThreadPool& pool, Prepare prepare,
-                                  CompareRow compare_row) {
-  const Chunks& chunks = scorer.chunks();
-  const int64_t scored = chunks.scored(), vocab = scorer.vocab();
-  std::vector<TokenDivergence> tokens(static_cast<size_t>(chunks.count * scored));
+std::vector<std::vector<TokenDivergence>> walk(std::span<Scorer* const> scorers,
+                                               base::ThreadPool& pool, Prepare prepare,
+                                               CompareRow compare_row) {
+  const Chunks& chunks = scorers.front()->chunks();
+  const int64_t scored = chunks.scored(), vocab = scorers.front()->vocab();
+  std::vector<std::vector<TokenDivergence>> tokens(
+      scorers.size(), std::vector<TokenDivergence>(static_cast<size_t>(chunks.count * scored)));
+  std::vector<InStep> models;
+  for (Scorer* scorer : scorers) models.emplace_back(*scorer);
   base::Progress progress("eval", "tokens", static_cast<double>(chunks.count * chunks.n_ctx));
-  for (int64_t first = 0; first < chunks.count; first += scorer.chunks_per_batch()) {
-    const int64_t count = std::min(scorer.chunks_per_batch(), chunks.count - first);
-    scorer.run(first, count);
-    for (int64_t chunk = first; chunk < first + count; ++chunk) {
-      prepare(chunk);
-      const float* logits = scorer.logits(chunk);
+  for (int64_t chunk = 0; chunk < chunks.count; ++chunk) {
+    prepare(chunk);
+    for (size_t m = 0; m < models.size(); ++m) {
+      const float* logits = models[m].logits(chunk);
       pool.for_each(scored, [&](int64_t i, int worker) {
         const std::span row(logits + i * vocab, static_cast<size_t>(vocab));
-        tokens[static_cast<size_t>(chunk * scored + i)] = compare_row(chunk, i, row, worker);
+        tokens[m][static_cast<size_t>(chunk * scored + i)] = compare_row(chunk, i, row, worker);
       });
-      progress.add(static_cast<double>(chunks.n_ctx));
     }
+    progress.add(static_cast<double>(chunks.n_ctx));
   }
   return tokens;
+}
+
+std::vector<DivergenceResult> summarize(const std::vector<std::vector<TokenDivergence>>& models,
+                                        int64_t chunks, uint64_t seed) {
+  std::vector<DivergenceResult> results;
+  for (const auto& tokens : models) results.push_back(summarize_divergence(tokens, chunks, seed));
+  return results;
 }
 
 }  // namespace
@@ -169,6 +179,53 @@ Chunks chunks_of(const LogitsReader& base, int64_t chunks_max) {
   return chunks;
 }
 
+std::vector<DivergenceResult> measure_divergences(std::span<Scorer* const> models,
+                                                  const LogitsReader& base, uint64_t seed,
+                                                  base::ThreadPool& pool) {
+  const int64_t vocab = base.header().n_vocab;
+  for (const Scorer* model : models) require_same_vocabulary(model->vocab(), vocab);
+  const Chunks& chunks = models.front()->chunks();
+  std::vector<std::vector<float>> rows(static_cast<size_t>(pool.size()),
+                                       std::vector<float>(static_cast<size_t>(vocab)));
+  const auto tokens = walk(
+      models, pool, [](int64_t) {},
+      [&](int64_t chunk, int64_t i, std::span<const float> row, int worker) {
+        std::vector<float>& reference = rows[static_cast<size_t>(worker)];
+        base.read_row(chunk * chunks.scored() + i, reference);
+        return compare(row, reference, 0, chunks.target(chunk, i), true);
+      });
+  return summarize(tokens, chunks.count, seed);
+}
+
+std::vector<DivergenceResult> measure_divergences(std::span<Scorer* const> models,
+                                                  Scorer& reference, uint64_t seed,
+                                                  base::ThreadPool& pool) {
+  const int64_t vocab = reference.vocab();
+  for (const Scorer* model : models) require_same_vocabulary(model->vocab(), vocab);
+  const Chunks& chunks = models.front()->chunks();
+  InStep base(reference);
+  const float* base_logits = nullptr;
+  const auto tokens = walk(
+      models, pool, [&](int64_t chunk) { base_logits = base.logits(chunk); },
+      [&](int64_t chunk, int64_t i, std::span<const float> row, int) {
+        const std::span base_row(base_logits + i * vocab, static_cast<size_t>(vocab));
+        return compare_rows(row, base_row, chunks.target(chunk, i), false);
+      });
+  return summarize(tokens, chunks.count, seed);
+}
+
+DivergenceResult measure_divergence(Scorer& model, const LogitsReader& base, uint64_t seed,
+                                    base::ThreadPool& pool) {
+  Scorer* const one = &model;
+  return std::move(measure_divergences({&one, 1}, base, seed, pool).front());
+}
+
+DivergenceResult measure_divergence(Scorer& model, Scorer& reference, uint64_t seed,
+                                    base::ThreadPool& pool) {
+  Scorer* const one = &model;
+  return std::move(measure_divergences({&one, 1}, reference, seed, pool).front());
+}
+
 DivergenceResult measure_divergence(const exec::ResidentModel& model, const LogitsReader& base,
                                     const ScoreOptions& options, int64_t chunks_max, uint64_t seed,
                                     base::ThreadPool& pool) {
@@ -177,56 +234,14 @@ DivergenceResult measure_divergence(const exec::ResidentModel& model, const Logi
   return measure_divergence(scorer, base, seed, pool);
 }
 
-DivergenceResult measure_divergence(Scorer& model, const LogitsReader& base, uint64_t seed,
-                                    base::ThreadPool& pool) {
-  const int64_t vocab = base.header().n_vocab;
-  require_same_vocabulary(model.vocab(), vocab);
-  const Chunks& chunks = model.chunks();
-  std::vector<std::vector<float>> rows(static_cast<size_t>(pool.size()),
-                                       std::vector<float>(static_cast<size_t>(vocab)));
-  const auto tokens = walk(
-      model, pool, [](int64_t) {},
-      [&](int64_t chunk, int64_t i, std::span<const float> row, int worker) {
-        std::vector<float>& reference = rows[static_cast<size_t>(worker)];
-        base.read_row(chunk * chunks.scored() + i, reference);
-        return compare(row, reference, 0, chunks.target(chunk, i), true);
-      });
-  return summarize_divergence(tokens, chunks.count, seed);
-}
-
 DivergenceResult measure_divergence(const exec::ResidentModel& model, const ScoreOptions& options,
                                     const exec::ResidentModel& reference,
                                     const ScoreOptions& reference_options, const Chunks& chunks,
                                     uint64_t seed, base::ThreadPool& pool) {
   require_same_vocabulary(model.config().vocab, reference.config().vocab);
-  CHECK(options.batch_tokens == reference_options.batch_tokens);
   ResidentScorer base_scorer(reference, chunks, reference_options, pool);
   ResidentScorer scorer(model, chunks, options, pool);
   return measure_divergence(scorer, base_scorer, seed, pool);
-}
-
-DivergenceResult measure_divergence(Scorer& model, Scorer& reference, uint64_t seed,
-                                    base::ThreadPool& pool) {
-  const int64_t vocab = reference.vocab();
-  require_same_vocabulary(model.vocab(), vocab);
-  const Chunks& chunks = model.chunks();
-  const float* base_logits = nullptr;
-  int64_t ready = 0;  // chunks that the reference has run
-  const auto tokens = walk(
-      model, pool,
-      [&](int64_t chunk) {
-        if (chunk == ready) {
-          const int64_t count = std::min(reference.chunks_per_batch(), chunks.count - chunk);
-          reference.run(chunk, count);
-          ready += count;
-        }
-        base_logits = reference.logits(chunk);
-      },
-      [&](int64_t chunk, int64_t i, std::span<const float> row, int) {
-        const std::span base(base_logits + i * vocab, static_cast<size_t>(vocab));
-        return compare_rows(row, base, chunks.target(chunk, i), false);
-      });
-  return summarize_divergence(tokens, chunks.count, seed);
 }
 
 }  // namespace karat::eval

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -60,6 +61,15 @@ DivergenceResult measure_divergence(Scorer& model, const LogitsReader& base, uin
                                     base::ThreadPool& pool);
 DivergenceResult measure_divergence(Scorer& model, Scorer& reference, uint64_t seed,
                                     base::ThreadPool& pool);
+
+// Several models of the same chunks in one walk, in their order: what is compared in pairs sees the
+// same reference, and its logits are made once. At least one model.
+std::vector<DivergenceResult> measure_divergences(std::span<Scorer* const> models,
+                                                  const LogitsReader& base, uint64_t seed,
+                                                  base::ThreadPool& pool);
+std::vector<DivergenceResult> measure_divergences(std::span<Scorer* const> models,
+                                                  Scorer& reference, uint64_t seed,
+                                                  base::ThreadPool& pool);
 
 // Error{bad_input} if the two cannot be compared.
 void require_same_vocabulary(int64_t model, int64_t reference);

@@ -29,7 +29,7 @@ uint64_t hidden_rows_bytes(const model::Config& config, const Chunks& chunks) {
 
 HiddenRows stream_hidden_rows(const tensor::TensorSource& source, const model::Config& config,
                               const Chunks& chunks, const exec::StreamOptions& options,
-                              base::ThreadPool& pool) {
+                              model::Tap* tap, base::ThreadPool& pool) {
   const std::vector<int64_t> ends = exec::equal_ends(chunks.count, chunks.n_ctx);
   exec::LayerStream stream(source, config, chunks.tokens, ends, options, pool);
   base::Progress progress("eval", "token-layers",
@@ -37,7 +37,7 @@ HiddenRows stream_hidden_rows(const tensor::TensorSource& source, const model::C
   stream.start();
   while (!stream.done()) {
     const std::string block = "block " + std::to_string(stream.next());
-    stream.run(nullptr, [&](const exec::Batch& batch) {
+    stream.run(tap, [&](const exec::Batch& batch) {
       progress.add(static_cast<double>(batch.rows), block);
     });
     exec::require_finite(source.origin(), stream.rows());

@@ -25,10 +25,10 @@ struct HiddenRows {
 };
 
 // A pass block by block, for models that need not fit into memory (exec/stream.h); the same bits as
-// ResidentScorer's. Error{bad_input} as its constructor's and run()'s.
+// ResidentScorer's. `tap` may be null. Error{bad_input} as its constructor's and run()'s.
 HiddenRows stream_hidden_rows(const tensor::TensorSource& source, const model::Config& config,
                               const Chunks& chunks, const exec::StreamOptions& options,
-                              base::ThreadPool& pool);
+                              model::Tap* tap, base::ThreadPool& pool);
 // Bytes beside the stream's own that this takes.
 uint64_t hidden_rows_bytes(const model::Config& config, const Chunks& chunks);
 

@@ -25,7 +25,7 @@ struct Tiny {
   Chunks chunks() const { return {tokens, 24, 5}; }
   HiddenRows rows(int64_t batch_tokens = 40) {
     return stream_hidden_rows(*opened.source, opened.config, chunks(),
-                              {.batch_tokens = batch_tokens}, pool);
+                              {.batch_tokens = batch_tokens}, nullptr, pool);
   }
 };
 
@@ -91,7 +91,7 @@ TEST(HiddenRows, OfTheModelInAnotherTypeAreRefused) {
   Tiny tiny;
   const model::OpenedModel other = model::open_model(test::fixture("goldens/gguf/tiny-f32.gguf"));
   const HiddenRows rows =
-      stream_hidden_rows(*other.source, other.config, tiny.chunks(), {}, tiny.pool);
+      stream_hidden_rows(*other.source, other.config, tiny.chunks(), {}, nullptr, tiny.pool);
   const auto message = [&](const model::OpenedModel& reference, model::Activations activations) {
     try {
       HiddenScorer(*reference.source, reference.config, rows, {.activations = activations},

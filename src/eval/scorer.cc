@@ -60,7 +60,8 @@ void ResidentScorer::run(int64_t first, int64_t count) {
                                              static_cast<size_t>(count * chunks_.n_ctx));
   first_ = first;
   hidden_.resize(tokens.size() * static_cast<size_t>(config.hidden));
-  const model::ForwardContext context{config, pool_, kernels::table(), options_.forward, nullptr};
+  const model::ForwardContext context{config, pool_, kernels::table(), options_.forward,
+                                      options_.tap};
   model_.forward(context, segments, tokens, hidden_.data());
   model_.require_finite(hidden_);
 }
@@ -74,6 +75,16 @@ const float* ResidentScorer::logits(int64_t chunk) {
                 logits_.data());
   model_.require_finite(logits_);
   return logits_.data();
+}
+
+const float* InStep::logits(int64_t chunk) {
+  if (chunk == ready_) {
+    const int64_t left = scorer_->chunks().count - chunk;
+    const int64_t count = std::min(scorer_->chunks_per_batch(), left);
+    scorer_->run(chunk, count);
+    ready_ += count;
+  }
+  return scorer_->logits(chunk);
 }
 
 void require_number(double value) {

@@ -29,6 +29,8 @@ struct Chunks {
 struct ScoreOptions {
   int64_t batch_tokens = 2048;  // tokens per forward pass (whole chunks, at least one)
   model::ForwardOptions forward = {};
+  // Called in every pass, and may change it; must outlive the scorer. Null: nothing.
+  model::Tap* tap = nullptr;
 };
 
 // The logits of one model at the scored positions, made one batch of chunks at a time so that two
@@ -76,6 +78,18 @@ class ResidentScorer : public Scorer {
   int64_t first_ = 0;
   std::vector<float> hidden_;  // [count * n_ctx, H]
   std::vector<float> logits_;
+};
+
+// A scorer that goes with others chunk by chunk, whatever the size of its batches.
+class InStep {
+ public:
+  explicit InStep(Scorer& scorer) : scorer_(&scorer) {}
+  // Of chunk 0, 1, 2, ..: as Scorer::logits(), after a run() where one is due.
+  const float* logits(int64_t chunk);
+
+ private:
+  Scorer* scorer_;
+  int64_t ready_ = 0;  // chunks that have been run
 };
 
 // Log of the sum of exp over a row, in double: with it, log p_i = logit_i - log_sum_exp.

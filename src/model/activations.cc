@@ -23,6 +23,15 @@ void round_q8_0(const float* x, float* out) {
   for (int64_t i = 0; i < kQ8Block; ++i) out[i] = step * round_even(x[i] * inverse);
 }
 
+// What the packed products compute with (kernels/quantize.inl.h): blocks below 2^-100 are zero.
+void round_q8(const float* x, int64_t n, float* out) {
+  float amax = 0;
+  for (int64_t i = 0; i < n; ++i) amax = std::max(amax, std::fabs(x[i]));
+  const float step = amax / 127.0F;
+  const float inverse = amax < 0x1p-100F ? 0.0F : 127.0F / amax;
+  for (int64_t i = 0; i < n; ++i) out[i] = step * round_even(x[i] * inverse);
+}
+
 void round_q8_k(const float* x, float* out) {
   float extreme = 0;
   for (int64_t i = 0; i < kQ8KBlock; ++i) {
@@ -50,9 +59,11 @@ std::string_view activations_name(Activations activations) {
     case Activations::stock:
       return "stock";
     case Activations::q8:
+      return "q8";
+    case Activations::q8_rows:
       break;
   }
-  return "q8";
+  return "q8_rows";
 }
 
 Rounding rounding_for(Activations activations, tensor::DType weight) {
@@ -61,6 +72,7 @@ Rounding rounding_for(Activations activations, tensor::DType weight) {
   if (activations == Activations::bf16) {
     return weight == tensor::DType::bf16 ? Rounding::pairs : Rounding::bf16;
   }
+  if (activations == Activations::q8_rows) return Rounding::q8;
   if (weight == tensor::DType::bf16) return Rounding::bf16;
   if (weight == tensor::DType::f16) return Rounding::f16;
   return tensor::info(weight).block_elems == kQ8KBlock ? Rounding::q8_k : Rounding::q8_0;
@@ -89,6 +101,11 @@ void round_row(Rounding rounding, const kernels::KernelTable& kernels, const flo
     case Rounding::q8_0:
       CHECK(n % kQ8Block == 0);
       for (int64_t i = 0; i < n; i += kQ8Block) round_q8_0(x + i, out + i);
+      break;
+    case Rounding::q8:
+      for (int64_t i = 0; i < n; i += kQ8Block) {
+        round_q8(x + i, std::min(kQ8Block, n - i), out + i);
+      }
       break;
     case Rounding::pairs:
       kernels.to_bf16(x, n, reinterpret_cast<uint16_t*>(out));

@@ -40,6 +40,8 @@ TEST(Activations, EachWeightTypeHasItsRounding) {
   EXPECT_EQ(rounding_for(Activations::stock, DType::q8_0), Rounding::q8_0);
   EXPECT_EQ(rounding_for(Activations::stock, DType::q5_0), Rounding::q8_0);
   EXPECT_EQ(rounding_for(Activations::stock, DType::q6_k), Rounding::q8_k);
+  EXPECT_EQ(rounding_for(Activations::q8_rows, DType::f32), Rounding::none);
+  EXPECT_EQ(rounding_for(Activations::q8_rows, DType::bf16), Rounding::q8);
   EXPECT_EQ(rounding_for_cache(Activations::f32), Rounding::none);
   EXPECT_EQ(rounding_for_cache(Activations::bf16), Rounding::bf16);
   EXPECT_EQ(rounding_for_cache(Activations::stock), Rounding::none);
@@ -105,11 +107,30 @@ TEST(Activations, Q8KByHand) {
   EXPECT_EQ(y[5], 0.0F);
 }
 
+// The values that the packed products use: codes and scales of quantize_row().
+TEST(Activations, Q8IsWhatThePackedProductsMakeOfARow) {
+  base::Rng rng(5);
+  std::vector<float> x(96);
+  for (float& value : x) value = 4 * static_cast<float>(rng.uniform()) - 2;
+  for (size_t i = 64; i < 96; ++i) x[i] = 0x1p-110F;
+  std::vector<kernels::QuantizedBlock> blocks(1);
+  std::vector<float> padded(kernels::kPanelCols, 0.0F);
+  std::copy(x.begin(), x.end(), padded.begin());
+  kernels::table().quantize_row(padded.data(), kernels::kPanelCols, blocks.data());
+  const std::vector<float> y = round(Rounding::q8, x);
+  for (size_t i = 0; i < x.size(); ++i) {
+    EXPECT_EQ(y[i], blocks[0].scale[i / 32] * static_cast<float>(blocks[0].code[i])) << i;
+  }
+  const std::vector<float> tail = round(Rounding::q8, {1.0F, 0.25F, -0.5F});
+  EXPECT_EQ(tail, (std::vector<float>{127 * (1 / 127.0F), 32 * (1 / 127.0F), -64 * (1 / 127.0F)}));
+}
+
 TEST(Activations, HaveTheNamesOfTheCommandLine) {
   EXPECT_EQ(activations_name(Activations::f32), "f32");
   EXPECT_EQ(activations_name(Activations::bf16), "bf16");
   EXPECT_EQ(activations_name(Activations::stock), "stock");
   EXPECT_EQ(activations_name(Activations::q8), "q8");
+  EXPECT_EQ(activations_name(Activations::q8_rows), "q8_rows");
 }
 
 }  // namespace

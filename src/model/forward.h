@@ -28,7 +28,9 @@ namespace karat::model {
 //   q8:    the engine's own: int8 blocks of 32 and exact integer products (kernels/packed.h) for
 //          types with an integer form, else as f32. Needs weights bound with Layout::panels, which
 //          no other arithmetic takes
-enum class Activations { f32, bf16, stock, q8 };
+//   q8_rows: rounded to q8's blocks before float products with weights of any type but F32: what
+//          the integer kernels make of the rows, and nothing of the weights
+enum class Activations { f32, bf16, stock, q8, q8_rows };
 
 enum class DeltaRule { recurrent, chunked };
 
