@@ -38,6 +38,20 @@ TEST(Arena, MovesWithItsPieces) {
   EXPECT_NE(to.allocate(10), piece);
 }
 
+TEST(Arena, AfterClearTheSamePiecesLieInTheSameMemory) {
+  Arena arena;
+  const size_t sizes[] = {40 << 20, 100 << 20, 40 << 20, 70 << 20, 7};
+  std::vector<std::byte*> first, again, shuffled;
+  for (const size_t size : sizes) first.push_back(arena.allocate(size));
+  arena.clear();
+  for (const size_t size : sizes) again.push_back(arena.allocate(size));
+  EXPECT_EQ(first, again);
+  arena.clear();
+  for (const size_t i : {4, 2, 0, 1, 3}) shuffled.push_back(arena.allocate(sizes[i]));
+  EXPECT_EQ(shuffled[3], first[1]);
+  EXPECT_EQ(shuffled[4], first[3]);
+}
+
 TEST(Arena, TooMuchIsAnError) {
   Arena arena;
   EXPECT_THROW(arena.allocate(size_t{1} << 60), Error);

@@ -34,29 +34,10 @@ ImportanceEntry& entry_for(tensor::Importance& importance, const model::LinearIn
   return entry;
 }
 
-// Columns whose sums are made together: both sums of all of them stay in the first-level cache.
-constexpr int64_t kColumns = 128;
+// Columns whose sums one thread makes at a time.
+constexpr int64_t kColumns = 256;
 // Fewer rows than this (an expert that few tokens reach) are not worth waking threads for.
 constexpr int64_t kRowsToSpread = 64;
-
-// Adds the rows' columns [first, first + count) to sum2[0..count) and sum[0..count).
-void add_columns(const model::LinearInput& input, int64_t first, int64_t count, double* sum2,
-                 double* sum) {
-  std::array<double, kColumns> squares, values;
-  std::copy_n(sum2, count, squares.data());
-  std::copy_n(sum, count, values.data());
-  for (int64_t r = 0; r < input.count; ++r) {
-    const float* row = input.rows + r * input.ld + first;
-    for (int64_t c = 0; c < count; ++c) {
-      const auto i = static_cast<size_t>(c);
-      const double x = static_cast<double>(row[c]);
-      squares[i] += x * x;
-      values[i] += x;
-    }
-  }
-  std::copy_n(squares.data(), count, sum2);
-  std::copy_n(values.data(), count, sum);
-}
 
 }  // namespace
 
@@ -68,7 +49,8 @@ void ImportanceTap::linear_input(const model::LinearInput& input) {
   double* sum = entry.in_sum.data() + mat * entry.cols;
   const auto add_block = [&](int64_t block, int) {
     const int64_t first = block * kColumns;
-    add_columns(input, first, std::min(kColumns, entry.cols - first), sum2 + first, sum + first);
+    kernels::table().moments({input.rows + first, input.ld, input.count,
+                              std::min(kColumns, entry.cols - first), sum2 + first, sum + first});
   };
   const int64_t blocks = (entry.cols + kColumns - 1) / kColumns;
   if (input.count >= kRowsToSpread) {

@@ -71,11 +71,17 @@ void LayerStream::start_at(int64_t stage) {
 // reading to end when it goes.
 void LayerStream::read_ahead(int64_t stage) {
   if (stage >= stages()) return;
-  reading_ = std::async(std::launch::async, [this, stage] { return read_layer(stage); });
+  reading_ = std::async(std::launch::async, [this, stage, into = std::move(spare_)]() mutable {
+    return read_layer(stage, std::move(into));
+  });
 }
 
-std::unique_ptr<LayerStream::Layer> LayerStream::read_layer(int64_t stage) const {
-  auto layer = std::make_unique<Layer>(model::layout_for(options_.forward.activations));
+std::unique_ptr<LayerStream::Layer> LayerStream::read_layer(int64_t stage,
+                                                            std::unique_ptr<Layer> layer) const {
+  if (layer == nullptr) {
+    layer = std::make_unique<Layer>(model::layout_for(options_.forward.activations));
+  }
+  layer->bytes.clear();
   if (is_mtp(stage)) {
     layer->mtp = model::bind_mtp(source_, config_, layer->bytes);
   } else {
@@ -86,7 +92,7 @@ std::unique_ptr<LayerStream::Layer> LayerStream::read_layer(int64_t stage) const
 
 void LayerStream::run(model::Tap* tap, const BatchDone& batch_done) {
   CHECK(reading_.valid());
-  const std::unique_ptr<Layer> layer = reading_.get();
+  std::unique_ptr<Layer> layer = reading_.get();
   read_ahead(next_ + 1);
   const model::ForwardContext context{config_, pool_, kernels::table(), options_.forward, tap};
   Batches batches(config_, ends_, options_.batch_tokens, next_);
@@ -95,6 +101,7 @@ void LayerStream::run(model::Tap* tap, const BatchDone& batch_done) {
     run_batch(context, *layer, batch);
     if (batch_done) batch_done(batch);
   }
+  spare_ = std::move(layer);
   ++next_;
 }
 
@@ -163,14 +170,17 @@ StreamMemory LayerStream::memory(const tensor::TensorSource& source, const model
     memory.weights = std::max(memory.weights, layers[i] + layers[i + 1]);
   }
   const int64_t batch = std::min(options.batch_tokens, tokens);
-  // Floats per row at the widest moment of each part: what moe.cc, delta_net.cc and attention.cc
-  // hold at once; experts' rows twice where activations are rounded to a copy.
-  const bool copies = options.forward.activations != model::Activations::f32;
-  const int64_t experts =
-      config.experts_used * ((copies ? 3 : 2) * config.hidden + 3 * config.expert_ffn);
+  // Floats at the widest moment of each part: what moe.cc, delta_net.cc and attention.cc hold at
+  // once; rows of products twice where activations are rounded to a copy.
+  const int64_t copies = options.forward.activations != model::Activations::f32 ? 1 : 0;
+  const int64_t group =
+      std::min(batch * config.experts_used, 2 * model::kExpertGroupEntries + batch);
+  const int64_t experts = group * ((2 + copies) * config.hidden + 3 * config.expert_ffn) +
+                          batch * ((1 + copies) * config.hidden + 3 * config.shared_ffn);
   const int64_t delta = 2 * config.conv_channels() + 4 * config.value_width();
   const int64_t attention = 5 * config.query_width() + 4 * config.kv_width();
-  const int64_t widest = std::max({experts, delta, attention}) + 4 * config.hidden;
+  const int64_t widest =
+      std::max(experts, batch * std::max(delta, attention)) + batch * 4 * config.hidden;
   const int64_t recurrent = config.value_heads * config.key_dim * config.value_dim +
                             config.conv_taps * config.conv_channels();
   // All but the longest may be of one token. Keys and values are those of the longest, and of a
@@ -180,7 +190,7 @@ StreamMemory LayerStream::memory(const tensor::TensorSource& source, const model
   const int64_t states =
       std::max(std::max<int64_t>(1, sequences) * recurrent, 2 * 2 * config.kv_width() * cached);
   memory.rows = static_cast<uint64_t>(tokens * config.hidden) * sizeof(float);
-  memory.scratch = static_cast<uint64_t>(batch * widest + states) * sizeof(float);
+  memory.scratch = static_cast<uint64_t>(widest + states) * sizeof(float);
   return memory;
 }
 

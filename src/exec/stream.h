@@ -85,7 +85,7 @@ class LayerStream {
   int64_t width() const { return config_.hidden; }
   bool is_mtp(int64_t stage) const { return stage >= config_.layers(); }
   void read_ahead(int64_t stage);
-  std::unique_ptr<Layer> read_layer(int64_t stage) const;
+  std::unique_ptr<Layer> read_layer(int64_t stage, std::unique_ptr<Layer> into) const;
   void run_batch(const model::ForwardContext& context, const Layer& layer, Batch& batch);
 
   const tensor::TensorSource& source_;
@@ -98,6 +98,7 @@ class LayerStream {
   std::unique_ptr<float[]> rows_;
   model::HeadWeights norm_;                      // only output_norm
   std::future<std::unique_ptr<Layer>> reading_;  // of stage next_
+  std::unique_ptr<Layer> spare_;                 // that of a stage that has run, for its memory
 };
 
 // The rows of the embedding table that `tokens` need, and what the tokens are called there, in

@@ -4,6 +4,7 @@
 #include "kernels/pieces.inl.h"
 #include "kernels/math.inl.h"
 #include "kernels/elementwise.inl.h"
+#include "kernels/moments.inl.h"
 #include "kernels/norm.inl.h"
 #include "kernels/gemm.inl.h"
 #include "kernels/pairs.inl.h"
@@ -39,6 +40,7 @@ constexpr KernelTable make_table(const char* name) {
       .delta_gate = delta_gate,
       .add = add_rows,
       .axpy = axpy,
+      .moments = moments,
       .conv_silu = conv_silu,
       .rope = rope,
       .softmax = softmax,

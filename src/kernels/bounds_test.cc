@@ -78,6 +78,8 @@ void run_rows(const KernelTable& t, int64_t n) {
   t.delta_gate(a, b, c, n, y);
   t.add(a, n, y);
   t.axpy(2.0F, a, n, y);
+  std::vector<double> sum2(static_cast<size_t>(n)), sum(static_cast<size_t>(n));
+  t.moments({a, n, 1, n, sum2.data(), sum.data()});
   t.softmax(y, n, 0.5F);
   t.rope(o.floats(2 * n), a, b, n);
   for (const int64_t taps : {1, 3, 4}) {

@@ -68,6 +68,14 @@ struct PanelArgs {
   int64_t rows, k, n;
 };
 
+// x: [rows, n] with row stride ldx; sum2, sum: [n], read and written.
+struct MomentArgs {
+  const float* x;
+  int64_t ldx, rows, n;
+  double* sum2;
+  double* sum;
+};
+
 struct KernelTable {
   const char* name;  // of the instruction set: "scalar", "avx2", ..
 
@@ -114,6 +122,9 @@ struct KernelTable {
   void (*delta_gate)(const float* x, const float* dt, const float* a, int64_t n, float* g) noexcept;
   void (*add)(const float* x, int64_t n, float* y) noexcept;            // y += x
   void (*axpy)(float a, const float* x, int64_t n, float* y) noexcept;  // y = fma(a, x, y)
+
+  // sum2[c] += x[r][c]^2 and sum[c] += x[r][c], in increasing r; squares are exact.
+  void (*moments)(const MomentArgs&) noexcept;
 
   // Causal depthwise convolution of one row, then SiLU: y[c] = silu(sum over j of w[c*taps+j] *
   // rows[j][c]); rows[taps - 1] is the row itself, rows[0] the oldest. Added in increasing j.

@@ -55,6 +55,10 @@ struct ForwardContext {
   Tap* tap = nullptr;
 };
 
+// Experts are computed together until they have this many rows in all: 10 MiB of intermediates at
+// full width, with rows enough for every thread.
+constexpr int64_t kExpertGroupEntries = 512;
+
 // x: [sum of segment rows, H], rows in segment order; read and written in place.
 void forward_block(const ForwardContext& context, const BlockWeights& weights,
                    std::span<const Segment> segments, float* x);

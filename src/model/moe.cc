@@ -1,6 +1,7 @@
 // Mixture of experts: the rows of each expert are gathered, go through its matrices together, and
-// come back weighted. Each row adds its experts in order of rank, so that the sum does not depend
-// on which other rows share the batch.
+// come back weighted. Each row adds its experts in increasing number, so that the sum does not
+// depend on which other rows share the batch. Experts are taken in groups whose intermediates stay
+// in a cache, whatever the size of the batch.
 
 #include <algorithm>
 #include <vector>
@@ -18,7 +19,6 @@ namespace {
 struct Routing {
   std::vector<int32_t> ids;    // [rows * used], row order: the expert
   std::vector<float> weights;  // [rows * used], row order: softmax over the chosen logits
-  std::vector<int64_t> place;  // [rows * used], row order: where in the expert-major order
   std::vector<int64_t> first;  // [experts + 1]: each expert's range of the expert-major order
   std::vector<int32_t> entry;  // [rows * used], expert-major: the entry in row order; within
                                // an expert, rows in batch order
@@ -66,41 +66,73 @@ void sort_by_expert(int64_t experts, Routing& routing) {
   for (const int32_t id : routing.ids) ++routing.first[static_cast<size_t>(id) + 1];
   for (size_t e = 1; e < routing.first.size(); ++e) routing.first[e] += routing.first[e - 1];
   std::vector<int64_t> next = routing.first;
-  routing.place.resize(routing.ids.size());
   routing.entry.resize(routing.ids.size());
   for (size_t i = 0; i < routing.ids.size(); ++i) {
     const int64_t place = next[static_cast<size_t>(routing.ids[i])]++;
-    routing.place[i] = place;
     routing.entry[static_cast<size_t>(place)] = static_cast<int32_t>(i);
   }
 }
 
-// Calls each(expert, first, count) for the experts that have rows.
+// Experts [begin, end), with entries [first, first + count) of the expert-major order.
+struct Group {
+  int64_t begin, end, first, count;
+  int64_t room;  // entries that every group's buffers have: as many as the widest needs, in steps
+                 // of kExpertGroupEntries, so that all groups and blocks use the same memory
+};
+
+// Calls each(expert, first, count) for the group's experts that have rows, which are
+// [first, first + count) of the group's.
 template <class Each>
-void for_experts(const Routing& routing, Each each) {
-  for (size_t e = 0; e + 1 < routing.first.size(); ++e) {
-    const int64_t first = routing.first[e];
-    const int64_t count = routing.first[e + 1] - first;
-    if (count > 0) each(static_cast<int64_t>(e), first, count);
+void for_experts(const Routing& routing, const Group& group, Each each) {
+  for (int64_t e = group.begin; e < group.end; ++e) {
+    const int64_t first = routing.first[static_cast<size_t>(e)];
+    const int64_t count = routing.first[static_cast<size_t>(e) + 1] - first;
+    if (count > 0) each(e, first - group.first, count);
   }
+}
+
+// All experts, in groups of at least kExpertGroupEntries entries (model/forward.h).
+std::vector<Group> groups_of(const Routing& routing) {
+  std::vector<Group> groups;
+  for (size_t e = 0; e + 1 < routing.first.size(); ++e) {
+    if (groups.empty() || groups.back().count >= kExpertGroupEntries) {
+      groups.push_back({static_cast<int64_t>(e), 0, routing.first[e], 0, 0});
+    }
+    groups.back().end = static_cast<int64_t>(e) + 1;
+    groups.back().count = routing.first[e + 1] - groups.back().first;
+  }
+  int64_t room = 0;
+  for (const Group& group : groups) room = std::max(room, group.count);
+  room = (room + kExpertGroupEntries - 1) / kExpertGroupEntries * kExpertGroupEntries;
+  room = std::min(room, routing.first.back());
+  for (Group& group : groups) group.room = room;
+  return groups;
 }
 
 void require_experts(const BlockWeights& weights, const Routing& routing) {
   if (weights.moe.store == nullptr) return;
   std::vector<int32_t> used;
-  for_experts(routing,
-              [&](int64_t e, int64_t, int64_t) { used.push_back(static_cast<int32_t>(e)); });
+  for (size_t e = 0; e + 1 < routing.first.size(); ++e) {
+    if (routing.first[e + 1] > routing.first[e]) used.push_back(static_cast<int32_t>(e));
+  }
   weights.moe.store->require(weights.layer, used);
 }
 
-// Rows of the experts' inputs in expert-major order.
-Rows gather(const ForwardContext& context, const Routing& routing, const float* x) {
+// The group's entries in row order, expert-major.
+std::span<const int32_t> entries_of(const Routing& routing, const Group& group) {
+  return std::span(routing.entry)
+      .subspan(static_cast<size_t>(group.first), static_cast<size_t>(group.count));
+}
+
+// Rows of the group's inputs, expert-major.
+Rows gather(const ForwardContext& context, const Routing& routing, const Group& group,
+            const float* x) {
   const Config& c = context.config;
-  const auto count = static_cast<int64_t>(routing.entry.size());
-  Rows out(count, c.hidden);
-  for_pieces(context.pool, count, c.hidden, [&](int64_t begin, int64_t end) {
+  const std::span<const int32_t> entries = entries_of(routing, group);
+  Rows out(group.room, c.hidden);
+  for_pieces(context.pool, group.count, c.hidden, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
-      const float* row = x + routing.entry[static_cast<size_t>(i)] / c.experts_used * c.hidden;
+      const float* row = x + entries[static_cast<size_t>(i)] / c.experts_used * c.hidden;
       std::copy(row, row + c.hidden, out.row(i));
     }
   });
@@ -109,17 +141,18 @@ Rows gather(const ForwardContext& context, const Routing& routing, const float* 
 
 // Shows each expert's rows to the tap, once for every matrix of `stacks` that exists.
 void tap_experts(const ForwardContext& context, int64_t layer, const Batch& batch,
-                 const Routing& routing, const Rows& x,
+                 const Routing& routing, const Group& group, const Rows& x,
                  std::initializer_list<const Linear*> stacks) {
   if (context.tap == nullptr || context.tap->wants_all_experts()) return;
   const auto used = static_cast<int32_t>(context.config.experts_used);
+  const std::span<const int32_t> entries = entries_of(routing, group);
   std::vector<RowOrigin> origins;
   std::vector<float> gate_weights;
   std::vector<int32_t> ranks;
-  for_experts(routing, [&](int64_t e, int64_t first, int64_t count) {
+  for_experts(routing, group, [&](int64_t e, int64_t first, int64_t count) {
     origins.clear(), gate_weights.clear(), ranks.clear();
     for (int64_t i = first; i < first + count; ++i) {
-      const int32_t entry = routing.entry[static_cast<size_t>(i)];
+      const int32_t entry = entries[static_cast<size_t>(i)];
       origins.push_back(batch.origins[static_cast<size_t>(entry / used)]);
       gate_weights.push_back(routing.weights[static_cast<size_t>(entry)]);
       ranks.push_back(entry % used);
@@ -154,22 +187,22 @@ bool only_tiles(const ForwardContext& context, std::initializer_list<const Linea
          });
 }
 
-// The experts' inputs in expert-major order.
+// The inputs of the group's experts, expert-major.
 Operand expert_inputs(const ForwardContext& context, const MoeWeights& w, const Routing& routing,
-                      const float* x) {
+                      const Group& group, const float* x) {
   const Config& c = context.config;
   Operand out{c.hidden, {}, {}};
   if (!only_tiles(context, {&w.gate_up, &w.gate, &w.up})) {
-    out.rows = gather(context, routing, x);
+    out.rows = gather(context, routing, group, x);
     return out;
   }
   std::vector<int32_t> rows;
-  for (const int32_t entry : routing.entry) {
+  for (const int32_t entry : entries_of(routing, group)) {
     rows.push_back(entry / static_cast<int32_t>(c.experts_used));
   }
-  out.tiles = Tiles(static_cast<int64_t>(rows.size()), c.hidden);
+  out.tiles = Tiles(group.room, c.hidden);
   std::vector<QuantizeJob> jobs;
-  for_experts(routing, [&](int64_t, int64_t first, int64_t count) {
+  for_experts(routing, group, [&](int64_t, int64_t first, int64_t count) {
     jobs.push_back({x, c.hidden, count, c.hidden, out.tiles.row(first, c.hidden),
                     &rows[static_cast<size_t>(first)]});
   });
@@ -178,107 +211,110 @@ Operand expert_inputs(const ForwardContext& context, const MoeWeights& w, const 
 }
 
 // silu(gate) * up of rows [gate | up] of 2 * width columns.
-Rows activate(const ForwardContext& context, const Rows& gate_up, int64_t rows) {
+void activate(const ForwardContext& context, const Rows& gate_up, int64_t rows, Rows& out) {
   const int64_t width = gate_up.cols() / 2;
-  Rows out(rows, width);
   for_pieces(context.pool, rows, 8 * width, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       context.kernels.silu_mul(gate_up.row(r), gate_up.row(r) + width, width, out.row(r));
     }
   });
-  return out;
 }
+
+// What the experts of a group and, with the first group, the shared expert make of the rows, before
+// any weighting.
+struct Outputs {
+  Rows gate_up;         // [entries, 2 * expert_ffn], expert-major
+  Rows experts;         // [entries, H], expert-major
+  Rows shared_gate_up;  // [rows, 2 * shared_ffn]
+  Rows shared;          // [rows, H]
+  Rows shared_gate;     // [rows, 1]: the logit
+};
 
 struct Inner {
   Operand experts, shared;
 };
 
-// What the down matrices multiply, from what gate and up made.
+// What the down matrices multiply, from what gate and up made; the shared expert's for
+// `shared_rows` rows.
 Inner inner_inputs(const ForwardContext& context, const MoeWeights& w, const Routing& routing,
-                   const Rows& gate_up, const Rows& shared_gate_up, int64_t rows) {
-  const auto entries = static_cast<int64_t>(routing.entry.size());
-  const int64_t width = gate_up.cols() / 2;
-  const int64_t shared_width = shared_gate_up.cols() / 2;
+                   const Group& group, const Outputs& made, int64_t shared_rows) {
+  const int64_t width = made.gate_up.cols() / 2;
+  const int64_t shared_width = made.shared_gate_up.cols() / 2;
   Inner out{{width, {}, {}}, {shared_width, {}, {}}};
   if (!only_tiles(context, {&w.down, &w.shared_down})) {
-    out.experts.rows = activate(context, gate_up, entries);
-    out.shared.rows = activate(context, shared_gate_up, rows);
+    out.experts.rows = Rows(group.room, width);
+    out.shared.rows = Rows(shared_rows, shared_width);
+    activate(context, made.gate_up, group.count, out.experts.rows);
+    activate(context, made.shared_gate_up, shared_rows, out.shared.rows);
     return out;
   }
-  out.experts.tiles = Tiles(entries, width);
-  out.shared.tiles = Tiles(rows, shared_width);
-  std::vector<QuantizeJob> jobs{{shared_gate_up.data(), shared_gate_up.cols(), rows, shared_width,
-                                 out.shared.tiles.data(), nullptr, true}};
-  for_experts(routing, [&](int64_t, int64_t first, int64_t count) {
-    jobs.push_back({gate_up.row(first), gate_up.cols(), count, width,
+  out.experts.tiles = Tiles(group.room, width);
+  out.shared.tiles = Tiles(shared_rows, shared_width);
+  std::vector<QuantizeJob> jobs{{made.shared_gate_up.data(), made.shared_gate_up.cols(),
+                                 shared_rows, shared_width, out.shared.tiles.data(), nullptr,
+                                 true}};
+  for_experts(routing, group, [&](int64_t, int64_t first, int64_t count) {
+    jobs.push_back({made.gate_up.row(first), made.gate_up.cols(), count, width,
                     out.experts.tiles.row(first, width), nullptr, true});
   });
   quantize_rows(context, jobs);
   return out;
 }
 
-// What the experts and the shared expert make of the rows, before any weighting.
-struct Outputs {
-  Rows experts;      // [rows * used, H], expert-major
-  Rows shared;       // [rows, H]
-  Rows shared_gate;  // [rows, 1]: the logit
-};
-
-Outputs run_experts(const ForwardContext& context, const BlockWeights& weights, const Batch& batch,
-                    const Routing& routing, const float* x) {
+void run_group(const ForwardContext& context, const BlockWeights& weights, const Batch& batch,
+               const Routing& routing, const Group& group, const float* x, Outputs& out) {
   const Config& c = context.config;
   const MoeWeights& w = weights.moe;
-  const int64_t entries = batch.rows * c.experts_used;
-  const Operand inputs = expert_inputs(context, w, routing, x);
-  Rows gate_up(entries, 2 * c.expert_ffn);
-  Rows shared_gate_up(batch.rows, 2 * c.shared_ffn);
-  Outputs out{Rows(entries, c.hidden), Rows(batch.rows, c.hidden), Rows(batch.rows, 1)};
+  const int64_t shared_rows = group.begin == 0 ? batch.rows : 0;
+  const Operand inputs = expert_inputs(context, w, routing, group, x);
   std::vector<LinearJob> jobs;
-  const auto add = [&](const Linear& linear, float* y, int64_t ldy) {
-    jobs.push_back({&linear, 0, x, linear.cols, batch.rows, y, ldy});
+  const auto add_shared = [&](const Linear& linear, float* y, int64_t ldy) {
+    if (shared_rows == 0) return;
+    tap_input(context, batch, linear, weights.layer, x);
+    jobs.push_back({&linear, 0, x, linear.cols, shared_rows, y, ldy});
   };
   const auto add_experts = [&](const Linear& linear, const Operand& rows, Rows& y, int64_t column) {
     if (!linear) return;
-    for_experts(routing, [&](int64_t e, int64_t first, int64_t count) {
+    for_experts(routing, group, [&](int64_t e, int64_t first, int64_t count) {
       jobs.push_back(rows.job(linear, e, first, count, y.row(first) + column, y.cols()));
     });
   };
 
-  for (const Linear* shared : {&w.shared_router, &w.shared_gate, &w.shared_up}) {
-    tap_input(context, batch, *shared, weights.layer, x);
-  }
-  tap_experts(context, weights.layer, batch, routing, inputs.rows, {&w.gate_up, &w.gate, &w.up});
-  add(w.shared_router, out.shared_gate.data(), 1);
-  add(w.shared_gate, shared_gate_up.data(), shared_gate_up.cols());
-  add(w.shared_up, shared_gate_up.data() + c.shared_ffn, shared_gate_up.cols());
-  add_experts(w.gate_up, inputs, gate_up, 0);
-  add_experts(w.gate, inputs, gate_up, 0);
-  add_experts(w.up, inputs, gate_up, c.expert_ffn);
+  add_shared(w.shared_router, out.shared_gate.data(), 1);
+  add_shared(w.shared_gate, out.shared_gate_up.data(), out.shared_gate_up.cols());
+  add_shared(w.shared_up, out.shared_gate_up.data() + c.shared_ffn, out.shared_gate_up.cols());
+  tap_experts(context, weights.layer, batch, routing, group, inputs.rows,
+              {&w.gate_up, &w.gate, &w.up});
+  add_experts(w.gate_up, inputs, out.gate_up, 0);
+  add_experts(w.gate, inputs, out.gate_up, 0);
+  add_experts(w.up, inputs, out.gate_up, c.expert_ffn);
   apply_linears(context, jobs);
 
-  const Inner inner = inner_inputs(context, w, routing, gate_up, shared_gate_up, batch.rows);
-  tap_input(context, batch, w.shared_down, weights.layer, inner.shared.rows.data());
-  tap_experts(context, weights.layer, batch, routing, inner.experts.rows, {&w.down});
+  const Inner inner = inner_inputs(context, w, routing, group, out, shared_rows);
   jobs.clear();
-  jobs.push_back(inner.shared.job(w.shared_down, 0, 0, batch.rows, out.shared.data(), c.hidden));
+  if (shared_rows > 0) {
+    tap_input(context, batch, w.shared_down, weights.layer, inner.shared.rows.data());
+    jobs.push_back(inner.shared.job(w.shared_down, 0, 0, batch.rows, out.shared.data(), c.hidden));
+  }
+  tap_experts(context, weights.layer, batch, routing, group, inner.experts.rows, {&w.down});
   add_experts(w.down, inner.experts, out.experts, 0);
   apply_linears(context, jobs);
-  return out;
 }
 
-// y = sum over ranks of weight * expert row, from rank 0 up.
-void add_routed(const ForwardContext& context, const Routing& routing, const Rows& experts,
-                int64_t rows, float* y) {
+// y += weight * expert row for the group's entries, a row's in increasing number of the expert.
+void add_routed(const ForwardContext& context, const Routing& routing, const Group& group,
+                const Rows& experts, float* y) {
+  constexpr int64_t kColumns = 64;
   const Config& c = context.config;
-  for_pieces(context.pool, rows, c.experts_used * c.hidden, [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r) {
-      float* sum = y + r * c.hidden;
-      std::fill(sum, sum + c.hidden, 0.0F);
-      for (int64_t i = r * c.experts_used; i < (r + 1) * c.experts_used; ++i) {
-        const auto entry = static_cast<size_t>(i);
-        context.kernels.axpy(routing.weights[entry], experts.row(routing.place[entry]), c.hidden,
-                             sum);
-      }
+  const std::span<const int32_t> entries = entries_of(routing, group);
+  const int64_t blocks = (c.hidden + kColumns - 1) / kColumns;
+  for_pieces(context.pool, blocks, kColumns * group.count, [&](int64_t begin, int64_t end) {
+    const int64_t first = begin * kColumns;
+    const int64_t columns = std::min(end * kColumns, c.hidden) - first;
+    for (int64_t i = 0; i < group.count; ++i) {
+      const int32_t entry = entries[static_cast<size_t>(i)];
+      context.kernels.axpy(routing.weights[static_cast<size_t>(entry)], experts.row(i) + first,
+                           columns, y + entry / c.experts_used * c.hidden + first);
     }
   });
 }
@@ -304,24 +340,19 @@ void tap_choice(const ForwardContext& context, int64_t layer, int64_t rows, Rout
   tap_stage(context, "moe.topk_weights", layer, routing.weights.data(), rows, used, used);
 }
 
-void tap_outputs(const ForwardContext& context, int64_t layer, int64_t rows, const Routing& routing,
-                 Outputs& outputs) {
+// Shows the tap a group's outputs; `ranked` gets a copy in row order where it has rows.
+void tap_outputs(const ForwardContext& context, int64_t layer, const Routing& routing,
+                 const Group& group, const Rows& experts, Rows& ranked) {
   if (context.tap == nullptr) return;
   const int64_t hidden = context.config.hidden;
-  for_experts(routing, [&](int64_t e, int64_t first, int64_t count) {
-    context.tap->expert_output({layer, e, outputs.experts.row(first), count, hidden});
+  for_experts(routing, group, [&](int64_t e, int64_t first, int64_t count) {
+    context.tap->expert_output({layer, e, experts.row(first), count, hidden});
   });
-  if (context.tap->wants_stage("moe.expert_out")) {
-    Rows ranked(static_cast<int64_t>(routing.place.size()), hidden);
-    for (size_t i = 0; i < routing.place.size(); ++i) {
-      const float* row = outputs.experts.row(routing.place[i]);
-      std::copy(row, row + hidden, ranked.row(static_cast<int64_t>(i)));
-    }
-    tap_stage(context, "moe.expert_out", layer, ranked.data(), rows * context.config.experts_used,
-              hidden, hidden);
+  if (ranked.data() == nullptr) return;
+  const std::span<const int32_t> entries = entries_of(routing, group);
+  for (int64_t i = 0; i < group.count; ++i) {
+    std::copy_n(experts.row(i), hidden, ranked.row(entries[static_cast<size_t>(i)]));
   }
-  tap_stage(context, "moe.shared_expert", layer, outputs.shared.data(), rows, hidden, hidden);
-  tap_stage(context, "moe.shared_gate_logit", layer, outputs.shared_gate.data(), rows, 1, 1);
 }
 
 // Shows the tap what every expert's matrices would see of every row. Computed expert by expert and
@@ -331,7 +362,7 @@ void tap_all_experts(const ForwardContext& context, const BlockWeights& weights,
   if (context.tap == nullptr || !context.tap->wants_all_experts()) return;
   const Config& c = context.config;
   const MoeWeights& w = weights.moe;
-  Rows gate_up(batch.rows, 2 * c.expert_ffn);
+  Rows gate_up(batch.rows, 2 * c.expert_ffn), inner(batch.rows, c.expert_ffn);
   const auto show = [&](const Linear& linear, int64_t expert, const float* rows) {
     if (!linear) return;
     LinearInput input{linear.name, weights.layer, rows,         batch.rows,
@@ -352,7 +383,7 @@ void tap_all_experts(const ForwardContext& context, const BlockWeights& weights,
       }
     }
     apply_linears(context, jobs);
-    const Rows inner = activate(context, gate_up, batch.rows);
+    activate(context, gate_up, batch.rows, inner);
     show(w.down, e, inner.data());
   }
 }
@@ -380,19 +411,39 @@ std::vector<int32_t> likely_experts(const ForwardContext& context, const BlockWe
 
 void moe(const ForwardContext& context, const BlockWeights& weights, const Batch& batch,
          const float* x, float* y) {
+  const Config& c = context.config;
   const int64_t layer = weights.layer;
-  const int64_t hidden = context.config.hidden;
+  const auto stage = [&](std::string_view name, float* values, int64_t rows, int64_t columns) {
+    tap_stage(context, name, layer, values, rows, columns, columns);
+  };
   Routing routing = route(context, weights, batch, x);
   tap_choice(context, layer, batch.rows, routing);
-  sort_by_expert(context.config.experts, routing);
+  sort_by_expert(c.experts, routing);
   tap_all_experts(context, weights, batch, x);
   require_experts(weights, routing);
-  Outputs outputs = run_experts(context, weights, batch, routing, x);
-  tap_outputs(context, layer, batch.rows, routing, outputs);
-  add_routed(context, routing, outputs.experts, batch.rows, y);
-  tap_stage(context, "moe.routed_sum", layer, y, batch.rows, hidden, hidden);
+
+  const std::vector<Group> groups = groups_of(routing);
+  const int64_t room = groups.front().room;
+  Outputs outputs{Rows(room, 2 * c.expert_ffn), Rows(room, c.hidden),
+                  Rows(batch.rows, 2 * c.shared_ffn), Rows(batch.rows, c.hidden),
+                  Rows(batch.rows, 1)};
+  const bool wants_ranked = context.tap != nullptr && context.tap->wants_stage("moe.expert_out");
+  const int64_t entries = batch.rows * c.experts_used;
+  Rows ranked(wants_ranked ? entries : 0, c.hidden);
+  for_pieces(context.pool, batch.rows, c.hidden, [&](int64_t begin, int64_t end) {
+    std::fill(y + begin * c.hidden, y + end * c.hidden, 0.0F);
+  });
+  for (const Group& group : groups) {
+    run_group(context, weights, batch, routing, group, x, outputs);
+    tap_outputs(context, layer, routing, group, outputs.experts, ranked);
+    add_routed(context, routing, group, outputs.experts, y);
+  }
+  if (wants_ranked) stage("moe.expert_out", ranked.data(), entries, c.hidden);
+  stage("moe.shared_expert", outputs.shared.data(), batch.rows, c.hidden);
+  stage("moe.shared_gate_logit", outputs.shared_gate.data(), batch.rows, 1);
+  stage("moe.routed_sum", y, batch.rows, c.hidden);
   add_shared(context, outputs, batch.rows, y);
-  tap_stage(context, "moe.out", layer, y, batch.rows, hidden, hidden);
+  stage("moe.out", y, batch.rows, c.hidden);
 }
 
 }  // namespace karat::model

@@ -14,7 +14,7 @@ namespace karat::model {
 // Memory for `count` floats, not initialised. Freed buffers are kept for the thread's next ones of
 // about that size, up to kScratchKept bytes: a pass allocates the same sizes layer after layer, and
 // fresh pages from the system cost more than most loops over them.
-constexpr size_t kScratchKept = size_t{256} << 20;
+constexpr size_t kScratchKept = size_t{512} << 20;
 // Bytes the calling thread keeps at the moment.
 size_t scratch_kept();
 

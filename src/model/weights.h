@@ -117,6 +117,8 @@ class WeightBytes {
   Layout layout_for(tensor::DType type) const;
   base::ThreadPool* pool() const { return pool_; }
   std::byte* allocate(size_t size) { return arena_.allocate(size); }
+  // For the next binding in the same memory; the views of the last one are void.
+  void clear() { arena_.clear(); }
   // Whether stacks of experts are bound without their bytes, for an ExpertStore to bring.
   void leave_experts() { leaves_experts_ = true; }
   bool leaves_experts() const { return leaves_experts_; }
