@@ -96,6 +96,11 @@ class ImatrixEntry(ctypes.Structure):
     _fields_ = [("name", ctypes.c_char_p), ("data", ctypes.c_void_p), ("size", ctypes.c_size_t)]
 
 
+class TypeOverride(ctypes.Structure):
+    """llama_model_tensor_override; a list of them ends with a null pattern."""
+    _fields_ = [("pattern", ctypes.c_char_p), ("kind", ctypes.c_int)]
+
+
 class Override(ctypes.Structure):
     """llama_model_kv_override; the value's bytes hold an i64, an f64, a bool or a string."""
     _fields_ = [("tag", ctypes.c_int32), ("key", ctypes.c_char * 128),
@@ -166,9 +171,9 @@ class Stock:
 
     def quantize(self, source, target, file_type, imatrix=None, dry_run=False, pure=False,
                  leave_output=False, allow_requantize=False, copy=False, keep_split=False,
-                 overrides=()):
+                 overrides=(), types=None):
         """llama-quantize; imatrix: {weight name: mean squares, [matrices *] columns floats},
-        overrides: [(key, int|float|bool|str, value)]."""
+        overrides: [(key, int|float|bool|str, value)], types: {regular expression: ggml_type}."""
         params = self.lib.llama_model_quantize_default_params()
         params.set(0, 0, 1)                          # nthread
         params.set(4, FILE_TYPES["Q8_0"], FILE_TYPES[file_type])
@@ -186,6 +191,10 @@ class Stock:
         if overrides:
             kv = (Override * (len(overrides) + 1))(*(Override.of(*row) for row in overrides))
             params.set(32, 0, ctypes.addressof(kv), 8)
+        if types:
+            patterns = (TypeOverride * (len(types) + 1))(
+                *(TypeOverride(pattern.encode(), kind) for pattern, kind in types.items()))
+            params.set(40, 0, ctypes.addressof(patterns), 8)
         self.log.clear()
         status = self.lib.llama_model_quantize(source.encode(), target.encode(),
                                                ctypes.byref(params))
