@@ -82,6 +82,16 @@ bool is_packet(const std::string& path) {
   return head.size() > 8 && head[8] == '{' && head.find(mark) != std::string::npos;
 }
 
+Packet packet_of(const Corpus& corpus, const text::TokenizerSpec& tokenizer) {
+  Packet packet;
+  packet.tokens.assign(corpus.tokens.begin(), corpus.tokens.begin() + corpus.tokens_used());
+  packet.ends = corpus.all_ends();
+  packet.domains.assign(packet.ends.size(), 0);
+  packet.domain_names = {"text"};
+  packet.tokenizer = tokenizer_hash(tokenizer);
+  return packet;
+}
+
 Packet read_packet(const std::string& path) {
   const std::string name = printable(path);
   const format::SafetensorsSource file(path);

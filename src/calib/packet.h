@@ -32,6 +32,8 @@ std::string tokenizer_hash(const text::TokenizerSpec& spec);
 
 // A safetensors file, which the caller commits; the bytes depend on nothing but the packet.
 void write_packet(base::OutputFile& file, const Packet& packet);
+// A corpus as a packet of one domain, "text".
+Packet packet_of(const Corpus& corpus, const text::TokenizerSpec& tokenizer);
 // True if the file begins as a packet does; a folder, or nothing there, is none. Errors as
 // base::File's for a file that cannot be read.
 bool is_packet(const std::string& path);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <cstdlib>
 #include <span>
 
 #include "base/error.h"
@@ -55,6 +56,20 @@ template <class T>
 format::SafetensorsItem item_of(const char* name, tensor::DType type, const tensor::Shape& shape,
                                 const std::vector<T>& data) {
   return {{name, type, shape}, std::as_bytes(std::span(data))};
+}
+
+// The elements of a tensor of a type and any shape.
+template <class T>
+std::vector<T> array_of(const format::SafetensorsSource& file, const std::string& name,
+                        tensor::DType type) {
+  const tensor::TensorInfo& info = file.at(name);
+  if (info.dtype != type) {
+    throw base::fail(base::ErrorKind::bad_input, "%s: is not of the type %s",
+                     file.place_of(info).c_str(), std::string(tensor::info(type).name).c_str());
+  }
+  std::vector<T> values(static_cast<size_t>(info.shape.elements()));
+  file.read(info, std::as_writable_bytes(std::span(values)));
+  return values;
 }
 
 }  // namespace
@@ -182,6 +197,48 @@ void write_routing(const std::string& path, const Routing& routing) {
       item_of("together", tensor::DType::i32, {layers, experts, experts}, together)};
   format::write_safetensors(
       path, items, {{"format", "karat.routing.1"}, {"experts_used", std::to_string(routing.used)}});
+}
+
+Routing read_routing(const std::string& path) {
+  const format::SafetensorsSource file(path);
+  const auto& metadata = file.metadata();
+  const auto word = metadata.find("format"), used = metadata.find("experts_used");
+  if (word == metadata.end() || word->second != "karat.routing.1" || used == metadata.end()) {
+    throw base::fail(base::ErrorKind::bad_input, "%s: is no file of routing statistics",
+                     base::printable(path).c_str());
+  }
+  const auto numbers = array_of<int32_t>(file, "layers", tensor::DType::i32);
+  const auto rows = array_of<int64_t>(file, "rows", tensor::DType::i64);
+  const auto counts = array_of<int64_t>(file, "counts", tensor::DType::i64);
+  const auto gate_mass = array_of<double>(file, "gate_mass", tensor::DType::f64);
+  const auto margin_sum = array_of<double>(file, "margin_sum", tensor::DType::f64);
+  const auto margins = array_of<int64_t>(file, "margins", tensor::DType::i64);
+  const auto together = array_of<int32_t>(file, "together", tensor::DType::i32);
+  const size_t layers = numbers.size(), experts = layers == 0 ? 0 : counts.size() / layers;
+  if (rows.size() != layers || counts.size() != layers * experts ||
+      gate_mass.size() != counts.size() || margin_sum.size() != layers ||
+      margins.size() != layers * kMarginBins || together.size() != layers * experts * experts) {
+    throw base::fail(base::ErrorKind::bad_input, "%s: its arrays do not fit each other",
+                     base::printable(path).c_str());
+  }
+  Routing routing;
+  routing.experts = static_cast<int64_t>(experts);
+  routing.used = std::atoll(used->second.c_str());
+  for (size_t i = 0; i < layers; ++i) {
+    LayerRouting& layer = routing.layers[numbers[i]];
+    const auto part = [i](const auto& from, size_t each) {
+      return std::vector(from.begin() + static_cast<int64_t>(i * each),
+                         from.begin() + static_cast<int64_t>((i + 1) * each));
+    };
+    layer.rows = rows[i];
+    layer.counts = part(counts, experts);
+    layer.gate_mass = part(gate_mass, experts);
+    layer.together = part(together, experts * experts);
+    layer.margin_sum = margin_sum[i];
+    std::copy_n(margins.begin() + static_cast<int64_t>(i * kMarginBins), kMarginBins,
+                layer.margins.begin());
+  }
+  return routing;
 }
 
 std::string routing_text(const Routing& routing) {

@@ -54,6 +54,8 @@ class RoutingTap : public KeptTap {
 
 // A safetensors file (docs/FORMATS.md, section 11).
 void write_routing(const std::string& path, const Routing& routing);
+// Such a file. Error{bad_input} naming it for anything else.
+Routing read_routing(const std::string& path);
 
 // The rows of each expert as a map, a line per block and a letter per expert; the experts that saw
 // none, by name; and the margins.

@@ -137,6 +137,9 @@ TEST(Routing, IsTakenUpWhereItWasKept) {
   write_routing(folder.path("a"), whole.routing());
   write_routing(folder.path("b"), second.routing());
   EXPECT_EQ(test::read_bytes(folder.path("a")), test::read_bytes(folder.path("b")));
+  // Read back it writes the same.
+  write_routing(folder.path("c"), read_routing(folder.path("a")));
+  EXPECT_EQ(test::read_bytes(folder.path("c")), test::read_bytes(folder.path("a")));
   // Of another model: not taken up.
   RoutingTap other(5, 2);
   EXPECT_THROW(checkpoint.take_up(std::vector<KeptTap*>{&other}, rows, false), base::Error);

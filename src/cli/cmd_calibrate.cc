@@ -176,6 +176,7 @@ class Calibrate : public Command {
           {.process_output = process_output_, .forward = forward, .also = std::move(also)}, pool);
     }
     for (const std::string& file : files_) importance.datasets.push_back(base::file_name(file));
+    if (stats_) stats_->keep_text(calib::packet_of(corpus, *opened.tokenizer));
     if (with_mtp) importance.nextn_layers = static_cast<uint32_t>(opened.config.mtp_layers);
     return importance;
   }

@@ -4,16 +4,19 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/quantize_receipt.h"
 #include "cli/quantize_report.h"
+#include "cli/stats_folder.h"
 #include "format/imatrix.h"
 #include "kernels/dispatch.h"
 #include "model/open.h"
 #include "recipe/estimate.h"
 #include "recipe/overrides.h"
+#include "recipe/plan_file.h"
 #include "recipe/quantize.h"
 
 namespace karat::cli {
@@ -61,7 +64,10 @@ class Quantize : public Command {
  public:
   std::string verb() const override { return "quantize"; }
   std::string summary() const override { return "make a small file of a model"; }
-  std::string usage() const override { return "[options] IN [OUT.gguf] TYPE [THREADS]"; }
+  std::string usage() const override {
+    return "[options] IN [OUT.gguf] TYPE [THREADS]\n"
+           "       karat quantize --plan PLAN --stats STATS [options] IN OUT.gguf";
+  }
 
   void declare(Options& options) override {
     QuantizeRequest& r = request_;
@@ -70,6 +76,8 @@ class Quantize : public Command {
     options.text("TYPE", "", r.type, "Q4_K_M, or any other type of llama-quantize; COPY keeps all")
         .choices = preset_names();
     options.text("THREADS", "", threads_, "as -t").number = true;
+    options.text("--plan", "PLAN", r.plan, "the types that karat plan chose, in place of TYPE");
+    options.text("--stats", "STATS", stats_, "with --plan: the folder that it was made with");
     options.text("--imatrix", "FILE", r.imatrix, "importance statistics (karat calibrate)");
     options.each("--include-weights", "NAME", r.included, "use only entries with this in the name");
     options.each("--exclude-weights", "NAME", r.excluded, "use no entry with this in the name");
@@ -148,6 +156,10 @@ class Quantize : public Command {
   // llama-quantize's form: OUT may be left out, and whatever is a TYPE in its place is the TYPE.
   void place_arguments(Common& common) {
     QuantizeRequest& r = request_;
+    if (!r.plan.empty() || !stats_.empty()) {
+      place_plan();
+      return;
+    }
     if (recipe::find_preset(r.out) != nullptr) {
       if (!threads_.empty()) {
         throw fail(ErrorKind::usage, "'%s' is a type; what is '%s'?", r.out.c_str(),
@@ -171,8 +183,41 @@ class Quantize : public Command {
     }
   }
 
+  // A plan decides everything that has a bearing on bytes, so that it gives the size it promises.
+  void place_plan() {
+    QuantizeRequest& r = request_;
+    const auto refuse = [](const char* problem) { throw fail(ErrorKind::usage, "%s", problem); };
+    if (r.plan.empty()) refuse("--stats belongs to --plan; --imatrix takes a file");
+    if (stats_.empty()) refuse("--plan needs the --stats that it was made with");
+    if (!r.type.empty() || recipe::find_preset(r.out) != nullptr) {
+      refuse("--plan takes no TYPE: it says the type of every tensor");
+    }
+    if (r.out.empty()) refuse("--plan needs the name of the file to write: IN OUT.gguf");
+    const bool others = !r.imatrix.empty() || !r.included.empty() || !r.excluded.empty() ||
+                        !r.rules.empty() || !r.rule_file.empty() || !r.output_type.empty() ||
+                        !r.embedding_type.empty() || !r.overrides.empty() || r.leave_output ||
+                        r.pure || r.keep_split || r.allow_requantize;
+    if (others) refuse("--plan decides all types and bytes; leave the options about them out");
+    r.imatrix = stats_imatrix(stats_);
+    r.plan_hash = base::sha256_of_file(r.plan);
+  }
+
+  Work prepare_plan() const {
+    const QuantizeRequest& r = request_;
+    Work work{.opened = model::open_model(r.in)};
+    work.inputs = work.opened.files;
+    work.inputs.push_back(r.imatrix);
+    work.importance = format::read_imatrix(r.imatrix);
+    const recipe::PlanDecisions made = recipe::decisions_of(
+        recipe::read_plan(r.plan), r.plan, *work.opened.source, base::sha256_of_file(r.imatrix));
+    work.plan =
+        recipe::plan_quantize(*work.opened.source, *made.preset, made.decisions, work.statistics());
+    return work;
+  }
+
   Work prepare() const {
     const QuantizeRequest& r = request_;
+    if (!r.plan.empty()) return prepare_plan();
     const recipe::Preset& preset = recipe::preset_named(r.type);
     for (const std::string& text : r.overrides) recipe::parse_override(text);
     Work work{.opened = model::open_model(r.in)};
@@ -297,7 +342,7 @@ class Quantize : public Command {
   }
 
   QuantizeRequest request_;
-  std::string threads_;
+  std::string threads_, stats_;
   bool dry_run_ = false, no_receipt_ = false;
 };
 

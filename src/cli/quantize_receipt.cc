@@ -44,6 +44,7 @@ receipt::Receipt quantize_receipt(const QuantizeRequest& request, const recipe::
   const auto set_flag = [&](const char* key, bool value) {
     if (value) options.set(key, true);
   };
+  set_text("plan", request.plan_hash);
   set_text("output_tensor_type", request.output_type);
   set_text("token_embedding_type", request.embedding_type);
   set_list("override_kv", request.overrides);

@@ -18,6 +18,7 @@ struct QuantizeRequest {
   std::vector<std::string> rules, overrides, included, excluded;
   bool pure = false, leave_output = false, keep_split = false, allow_requantize = false;
   bool with_receipt = true;
+  std::string plan = {}, plan_hash = {};  // the file, and its SHA-256; empty: no plan
 };
 
 // Options that determine the bytes, and notes on experts without statistics; no inputs yet.

@@ -12,8 +12,13 @@ namespace {
 
 constexpr const char* kRouting = "/routing.safetensors";
 constexpr const char* kOutliers = "/outliers.json";
+constexpr const char* kText = "/text.packet";
 
 }  // namespace
+
+std::string stats_imatrix(const std::string& folder) { return folder + "/imatrix.gguf"; }
+std::string stats_routing(const std::string& folder) { return folder + kRouting; }
+std::string stats_text(const std::string& folder) { return folder + kText; }
 
 StatsFolder::StatsFolder(std::string path, bool force, const std::vector<std::string>& inputs)
     : path_(std::move(path)) {
@@ -31,7 +36,7 @@ StatsFolder::StatsFolder(std::string path, bool force, const std::vector<std::st
   base::check_output(imatrix_path(), {.force = force, .inputs = inputs});
   // The imatrix is written last: without it the others are what a stopped run left.
   const bool replace = force || !base::file_exists(imatrix_path());
-  for (const char* file : {kRouting, kOutliers}) {
+  for (const char* file : {kRouting, kOutliers, kText}) {
     base::check_output(path_ + file, {.force = replace, .inputs = inputs});
   }
 }
@@ -50,6 +55,11 @@ std::vector<calib::KeptTap*> StatsFolder::taps() { return {&*routing_, &*outlier
 
 void StatsFolder::write() const {
   calib::write_routing(path_ + kRouting, routing_->routing());
+  if (text_) {
+    base::OutputFile file(path_ + kText);
+    calib::write_packet(file, *text_);
+    file.commit();
+  }
   base::write_file(path_ + kOutliers, calib::outliers_json(outliers_->layers()).dump() + "\n");
 }
 

@@ -8,10 +8,16 @@
 #include "base/json.h"
 #include "base/threads.h"
 #include "calib/outliers.h"
+#include "calib/packet.h"
 #include "calib/routing.h"
 #include "model/config.h"
 
 namespace karat::cli {
+
+// The files of such a folder, by its path.
+std::string stats_imatrix(const std::string& folder);
+std::string stats_routing(const std::string& folder);
+std::string stats_text(const std::string& folder);
 
 class StatsFolder {
  public:
@@ -23,11 +29,14 @@ class StatsFolder {
   StatsFolder(const StatsFolder&) = delete;
   StatsFolder& operator=(const StatsFolder&) = delete;
 
-  std::string imatrix_path() const { return path_ + "/imatrix.gguf"; }
+  std::string imatrix_path() const { return stats_imatrix(path_); }
   void begin(const model::Config& config, base::ThreadPool& pool);
   std::vector<calib::KeptTap*> taps();  // after begin()
 
-  // routing.safetensors and outliers.json; the imatrix is the caller's, and comes after them.
+  // text.packet: what went through the model.
+  void keep_text(calib::Packet text) { text_ = std::move(text); }
+  // routing.safetensors, outliers.json and the text; the imatrix is the caller's, and comes after
+  // them.
   void write() const;
   std::string text() const;
   base::Json super_experts_json() const;
@@ -36,6 +45,7 @@ class StatsFolder {
   std::string path_;
   std::optional<calib::RoutingTap> routing_;
   std::optional<calib::OutlierTap> outliers_;
+  std::optional<calib::Packet> text_;
 };
 
 }  // namespace karat::cli

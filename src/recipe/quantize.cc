@@ -11,6 +11,7 @@
 #include "export/recode.h"
 #include "format/gguf_writer.h"
 #include "model/names.h"
+#include "recipe/encode.h"
 
 namespace karat::recipe {
 
@@ -89,12 +90,7 @@ class WeightedEncoder {
       weights = tensor::mean_squares(importance_->entries.at(tensor.out.name), expert);
     }
     const codec::Codec& codec = codec::codec_for(tensor.out.dtype);
-    const auto cols = static_cast<size_t>(shape.cols());
-    const auto row_bytes = static_cast<size_t>(tensor.out.row_bytes());
-    for (size_t row = 0; row * cols < values.size(); ++row) {
-      codec.encode_row(values.subspan(row * cols, cols), weights,
-                       out.subspan(row * row_bytes, row_bytes));
-    }
+    encode_rows(codec, shape.cols(), values, weights, out);
   }
 
  private:
@@ -139,10 +135,16 @@ double QuantizePlan::bits_per_weight() const {
 QuantizePlan plan_quantize(const tensor::TensorSource& source, const model::Config& config,
                            const Preset& preset, const MixtureOptions& options,
                            const tensor::Importance* importance) {
+  return plan_quantize(source, preset, decide_types(source, config, preset, options), importance);
+}
+
+QuantizePlan plan_quantize(const tensor::TensorSource& source, const Preset& preset,
+                           const std::vector<TypeDecision>& decisions,
+                           const tensor::Importance* importance) {
   if (importance != nullptr) check_importance(source, *importance);
   QuantizePlan plan;
   plan.preset = preset;
-  for (const TypeDecision& decision : decide_types(source, config, preset, options)) {
+  for (const TypeDecision& decision : decisions) {
     plan.tensors.push_back(plan_tensor(source, decision, importance));
     const TensorPlan& tensor = plan.tensors.back();
     plan.data_bytes += static_cast<uint64_t>(tensor.out.bytes());

@@ -44,6 +44,11 @@ QuantizePlan plan_quantize(const tensor::TensorSource& source, const model::Conf
                            const Preset& preset, const MixtureOptions& options,
                            const tensor::Importance* importance);
 
+// The same for types that are decided, one decision per tensor in the order of the file.
+QuantizePlan plan_quantize(const tensor::TensorSource& source, const Preset& preset,
+                           const std::vector<TypeDecision>& decisions,
+                           const tensor::Importance* importance);
+
 // Why the plan cannot be run, if it cannot: {usage} if a tensor is already quantized and not
 // `allow_requantize`, or if a type needs statistics and there are none for the tensor;
 // {unsupported} naming a tensor whose type has no codec. --dry-run only warns of it.

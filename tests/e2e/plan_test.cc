@@ -1,5 +1,7 @@
-// karat plan --fit from the outside, and the same refusals before weights are read.
+// karat plan from the outside: what fits, plans, and quantize --plan.
 #include <gtest/gtest.h>
+
+#include <filesystem>
 
 #include "base/json.h"
 #include "support/program.h"
@@ -71,9 +73,112 @@ TEST(PlanFit, ChatAndBenchReadTheExpertsThatDoNotFit) {
 }
 
 TEST(PlanFit, OtherFormsAreUsage) {
-  EXPECT_TRUE(refused(run_karat({"plan", "-m", kTiny}), 2, {"--fit"}));
+  EXPECT_TRUE(refused(run_karat({"plan", "-m", kTiny}), 2, {"--stats"}));
   EXPECT_TRUE(refused(run_karat({"plan", "--fit"}), 2, {"--model"}));
   EXPECT_TRUE(refused(run_karat({"plan", "--fit", "-m", kDemo, "-ctk", "q4_0"}), 2, {"q4_0"}));
+}
+
+class Planned : public testing::Test {
+ protected:
+  void SetUp() override { ASSERT_TRUE(succeeded(calibrate("stats", "2"))); }
+  Outcome calibrate(const std::string& stats, const std::string& chunks,
+                    const std::string& context = "512") {
+    return run_karat({"calibrate", "-m", kCheckpoint, "-f", kCheckpoint + "/merges.txt", "-c",
+                      context, "--chunks", chunks, "-o", folder_.path(stats), "-q"});
+  }
+  Outcome plan(const std::vector<std::string>& target, const std::string& out = "plan") {
+    std::vector<std::string> line = {
+        "plan",     "-m",   kCheckpoint, "--stats", folder_.path("stats"),
+        "--effort", "fast", "--force",   "-o",      folder_.path(out)};
+    line.insert(line.end(), target.begin(), target.end());
+    return run_karat(line);
+  }
+  Outcome quantize(const std::string& out, const std::vector<std::string>& more = {},
+                   const std::string& in = kCheckpoint, const std::string& stats = "stats") {
+    std::vector<std::string> line = {"quantize", "--plan", folder_.path("plan"), "--stats",
+                                     folder_.path(stats)};
+    line.insert(line.end(), more.begin(), more.end());
+    line.push_back(in);
+    line.push_back(folder_.path(out));
+    return run_karat(line);
+  }
+  uint64_t size(const std::string& name) const {
+    return std::filesystem::file_size(folder_.path(name));
+  }
+  inline static const std::string kCheckpoint = fixture("tiny-random");
+  test::TempDir folder_;
+};
+
+TEST_F(Planned, FilesHaveTheirTargetsSize) {
+  for (const uint64_t target : {450'000u, 501'234u, 800'000u}) {
+    ASSERT_TRUE(succeeded(plan({"--target-size", std::to_string(target)})));
+    const std::string out = std::to_string(target) + ".gguf";
+    ASSERT_TRUE(succeeded(quantize(out)));
+    EXPECT_LE(size(out), target);
+    EXPECT_GE(static_cast<double>(size(out)), 0.999 * static_cast<double>(target));
+    const base::Json json = base::parse_json(test::read_bytes(folder_.path("plan")));
+    EXPECT_EQ(json.at("file_bytes").as_uint(), size(out));
+  }
+}
+
+TEST_F(Planned, LikeATypeAndBitsPerWeight) {
+  const Outcome like = plan({"--like", "Q4_0", "--json", "--explain"});
+  ASSERT_TRUE(succeeded(like));
+  const Outcome dry =
+      run_karat({"quantize", "--dry-run", "--imatrix", folder_.path("stats/imatrix.gguf"),
+                 kCheckpoint, folder_.path("x.gguf"), "Q4_0", "--json"});
+  ASSERT_TRUE(succeeded(dry));
+  const auto bytes = [](const Outcome& outcome) {
+    return base::parse_json(outcome.out).at("data_bytes").as_double();
+  };
+  EXPECT_LE(bytes(like), bytes(dry));
+  EXPECT_GE(bytes(like), 0.999 * bytes(dry));
+  const Outcome bits = plan({"--target-bpw", "6.5", "--json"});
+  ASSERT_TRUE(succeeded(bits));
+  const double reached = base::parse_json(bits.out).at("bits_per_weight").as_double();
+  EXPECT_LE(reached, 6.5);
+  EXPECT_GE(reached, 6.5 * 0.999);
+  // The cache holds everything: the second plan reads it and says the same.
+  EXPECT_EQ(plan({"--target-bpw", "6.5", "--json", "-t", "1"}, "again").out, bits.out);
+  EXPECT_EQ(test::read_bytes(folder_.path("again")), test::read_bytes(folder_.path("plan")));
+}
+
+TEST_F(Planned, TargetsOutOfReachAreRefusedWithTheRange) {
+  for (const char* target : {"10K", "1G"}) {
+    EXPECT_TRUE(refused(plan({"--target-size", target}), 2, {"is not possible", "files", "to"}))
+        << target;
+  }
+  EXPECT_TRUE(refused(plan({"--target-bpw", "1.5"}), 2, {"1.5 bits per weight is not possible"}));
+  EXPECT_TRUE(refused(plan({"--target-bpw", "5", "--like", "Q4_0"}), 2, {"give one of"}));
+  EXPECT_TRUE(refused(plan({}), 2, {"give one of"}));
+  EXPECT_TRUE(refused(plan({"--fit-ram", "100K", "-c", "4096"}), 2, {"alone take"}));
+  EXPECT_FALSE(std::filesystem::exists(folder_.path("plan")));
+}
+
+TEST_F(Planned, OtherModelsStatisticsAndOptionsAreRefused) {
+  ASSERT_TRUE(succeeded(plan({"--target-bpw", "6.5"})));
+  EXPECT_TRUE(refused(quantize("o.gguf", {}, kDemo), 2, {"another model"}));
+  ASSERT_TRUE(succeeded(calibrate("others", "2", "256")));
+  EXPECT_TRUE(refused(quantize("o.gguf", {}, kCheckpoint, "others"), 2, {"other statistics"}));
+  EXPECT_TRUE(refused(quantize("o.gguf", {"--pure"}), 2, {"--plan decides"}));
+  EXPECT_TRUE(
+      refused(run_karat({"quantize", "--plan", folder_.path("plan"), "--stats",
+                         folder_.path("stats"), kCheckpoint, folder_.path("o.gguf"), "Q4_K_M"}),
+              2, {"takes no TYPE"}));
+  EXPECT_FALSE(std::filesystem::exists(folder_.path("o.gguf")));
+}
+
+TEST_F(Planned, LlamaQuantizesTypeFileGivesTheSameTypes) {
+  ASSERT_TRUE(succeeded(plan({"--target-bpw", "6.5", "--tensor-types", folder_.path("types")})));
+  ASSERT_TRUE(succeeded(quantize("plan.gguf")));
+  ASSERT_TRUE(succeeded(
+      run_karat({"quantize", "--imatrix", folder_.path("stats/imatrix.gguf"), "--tensor-type-file",
+                 folder_.path("types"), kCheckpoint, folder_.path("types.gguf"), "Q8_0"})));
+  const auto types = [&](const std::string& file) {
+    const Outcome outcome = run_karat({"inspect", folder_.path(file), "--tensors"});
+    return outcome.out.substr(outcome.out.find("output.weight"));
+  };
+  EXPECT_EQ(types("plan.gguf"), types("types.gguf"));
 }
 
 }  // namespace

@@ -45,7 +45,8 @@ TEST_F(Stats, HoldTheSameImatrixAndTheRestOfThePass) {
 TEST_F(Stats, AreTheSameStreamedAndWithOtherThreads) {
   ASSERT_TRUE(succeeded(calibrate("a", {"-t", "1"})));
   ASSERT_TRUE(succeeded(calibrate("b", {"-t", "5", "--stream", "on"})));
-  for (const char* file : {"/imatrix.gguf", "/routing.safetensors", "/outliers.json"}) {
+  for (const char* file :
+       {"/imatrix.gguf", "/routing.safetensors", "/outliers.json", "/text.packet"}) {
     EXPECT_EQ(bytes(std::string("a") + file), bytes(std::string("b") + file)) << file;
   }
 }
