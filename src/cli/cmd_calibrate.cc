@@ -55,6 +55,8 @@ class Calibrate : public Command {
         options.flag("--parse-special", parse_special_, "special tokens in the texts are tokens"));
     of_texts(options.flag("--all-experts", all_experts_,
                           "every expert's statistics are of every row, not of those routed to it"));
+    of_texts(options.flag("--hessians", hessians_,
+                          "with a folder as OUT: quantize --stats encodes with full Hessians"));
     of_texts(options.flag("--no-mtp", no_mtp_, "leave the MTP block out"));
     of_texts(options.choice("--activations", {"f32", "bf16", "stock"}, activations_,
                             "rounding of the layers' inputs (default f32)"));
@@ -109,6 +111,9 @@ class Calibrate : public Command {
     }
     if (!files_.empty() && model_.empty()) refuse("texts (-f) go through a model; give it with -m");
     if (files_.empty() && !model_.empty()) refuse("the model (-m) needs texts; give them with -f");
+    if (hessians_ && !is_folder()) {
+      refuse("--hessians wants a folder; give -o a name without .gguf or .dat");
+    }
     if (is_folder() && files_.empty()) {
       refuse(
           "a folder of statistics (-o) needs texts (-f); to merge name OUT.gguf or OUT.dat, or "
@@ -176,6 +181,7 @@ class Calibrate : public Command {
           {.process_output = process_output_, .forward = forward, .also = std::move(also)}, pool);
     }
     for (const std::string& file : files_) importance.datasets.push_back(base::file_name(file));
+    if (hessians_) stats_->want_hessians();
     if (stats_) stats_->keep_text(calib::packet_of(corpus, *opened.tokenizer));
     if (with_mtp) importance.nextn_layers = static_cast<uint32_t>(opened.config.mtp_layers);
     return importance;
@@ -203,7 +209,7 @@ class Calibrate : public Command {
   std::vector<std::string> of_texts_;  // options given that say how texts go through a model
   int64_t ctx_ = 512, chunks_ = -1, tokens_ = -1;
   bool process_output_ = false, parse_special_ = false, no_mtp_ = false, show_statistics_ = false;
-  bool all_experts_ = false;
+  bool all_experts_ = false, hessians_ = false;
   calib::AllExpertsTap all_experts_tap_;
   std::optional<StatsFolder> stats_;                   // if OUT is a folder
   std::optional<calib::StreamCheckpoint> checkpoint_;  // of a streamed run with an output

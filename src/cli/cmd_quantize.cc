@@ -7,7 +7,9 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "calib/packet.h"
 #include "cli/command.h"
+#include "cli/load.h"
 #include "cli/quantize_receipt.h"
 #include "cli/quantize_report.h"
 #include "cli/stats_folder.h"
@@ -18,6 +20,7 @@
 #include "recipe/overrides.h"
 #include "recipe/plan_file.h"
 #include "recipe/quantize.h"
+#include "recipe/sequential.h"
 
 namespace karat::cli {
 
@@ -25,6 +28,8 @@ using base::ErrorKind;
 using base::fail;
 
 namespace {
+
+constexpr int64_t kChunk = 512;  // of a corpus; its sequences are as long as they are
 
 std::vector<std::string> preset_names() {
   std::vector<std::string> names;
@@ -45,6 +50,7 @@ struct Work {
   std::vector<size_t> shard_tensors = {};
   recipe::MixtureOptions mixture = {};
   recipe::QuantizePlan plan = {};
+  std::optional<calib::Corpus> corpus = {};  // encode with the Hessians of its tokens
   const tensor::Importance* statistics() const { return importance ? &*importance : nullptr; }
 };
 
@@ -77,7 +83,10 @@ class Quantize : public Command {
         .choices = preset_names();
     options.text("THREADS", "", threads_, "as -t").number = true;
     options.text("--plan", "PLAN", r.plan, "the types that karat plan chose, in place of TYPE");
-    options.text("--stats", "STATS", stats_, "with --plan: the folder that it was made with");
+    options.text(
+        "--stats", "STATS", stats_,
+        "the folder of karat calibrate -o STATS, with --plan the one that it was made with; "
+        "made with calibrate's --hessians, blocks are encoded with full Hessians");
     options.text("--imatrix", "FILE", r.imatrix, "importance statistics (karat calibrate)");
     options.each("--include-weights", "NAME", r.included, "use only entries with this in the name");
     options.each("--exclude-weights", "NAME", r.excluded, "use no entry with this in the name");
@@ -129,6 +138,8 @@ class Quantize : public Command {
     };
     run.fingerprint = fingerprint();
     base::ThreadPool pool(common.thread_count());
+    const std::optional<recipe::HessianInputs> hessians = hessian_inputs(work);
+    if (hessians) run.hessians = &*hessians;
     receipt::InputHasher hasher(work.inputs);
     run.alongside = [&](double share) { hasher.advance(share); };
     run.final_metadata = [&] {
@@ -156,9 +167,15 @@ class Quantize : public Command {
   // llama-quantize's form: OUT may be left out, and whatever is a TYPE in its place is the TYPE.
   void place_arguments(Common& common) {
     QuantizeRequest& r = request_;
-    if (!r.plan.empty() || !stats_.empty()) {
+    if (!r.plan.empty()) {
       place_plan();
       return;
+    }
+    if (!stats_.empty()) {
+      if (!r.imatrix.empty()) {
+        throw fail(ErrorKind::usage, "--stats has an imatrix of its own; leave --imatrix out");
+      }
+      r.imatrix = stats_imatrix(stats_);
     }
     if (recipe::find_preset(r.out) != nullptr) {
       if (!threads_.empty()) {
@@ -187,7 +204,6 @@ class Quantize : public Command {
   void place_plan() {
     QuantizeRequest& r = request_;
     const auto refuse = [](const char* problem) { throw fail(ErrorKind::usage, "%s", problem); };
-    if (r.plan.empty()) refuse("--stats belongs to --plan; --imatrix takes a file");
     if (stats_.empty()) refuse("--plan needs the --stats that it was made with");
     if (!r.type.empty() || recipe::find_preset(r.out) != nullptr) {
       refuse("--plan takes no TYPE: it says the type of every tensor");
@@ -212,6 +228,7 @@ class Quantize : public Command {
         recipe::read_plan(r.plan), r.plan, *work.opened.source, base::sha256_of_file(r.imatrix));
     work.plan =
         recipe::plan_quantize(*work.opened.source, *made.preset, made.decisions, work.statistics());
+    read_text(work);
     return work;
   }
 
@@ -235,7 +252,22 @@ class Quantize : public Command {
     work.mixture = mixture_options(work.importance.has_value());
     work.plan = recipe::plan_quantize(*work.opened.source, work.opened.config, preset, work.mixture,
                                       work.statistics());
+    read_text(work);
     return work;
+  }
+
+  // The text of which Hessians are made, if the statistics want them.
+  void read_text(Work& work) const {
+    if (stats_.empty() || !base::file_exists(stats_hessians(stats_))) return;
+    const std::string path = stats_text(stats_);
+    work.corpus = calib::corpus_of(calib::read_packet(path), path,
+                                   make_tokenizer(work.opened).spec(), {}, kChunk);
+    work.inputs.push_back(path);
+  }
+
+  static std::optional<recipe::HessianInputs> hessian_inputs(const Work& work) {
+    if (!work.corpus) return std::nullopt;
+    return recipe::HessianInputs{work.opened.config, *work.corpus};
   }
 
   recipe::MixtureOptions mixture_options(bool imatrix) const {
@@ -266,8 +298,10 @@ class Quantize : public Command {
   }
 
   static uint64_t buffers(const Work& work, const Common& common) {
+    const auto hessians = hessian_inputs(work);
     return recipe::quantize_memory(*work.opened.source, work.plan, work.statistics(),
-                                   common.thread_count());
+                                   common.thread_count()) +
+           (hessians ? recipe::hessian_memory(*work.opened.source, work.plan, *hessians) : 0);
   }
 
   static Expectation expectation(const Work& work, const Common& common) {

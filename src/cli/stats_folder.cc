@@ -13,12 +13,14 @@ namespace {
 constexpr const char* kRouting = "/routing.safetensors";
 constexpr const char* kOutliers = "/outliers.json";
 constexpr const char* kText = "/text.packet";
+constexpr const char* kHessians = "/hessians.json";
 
 }  // namespace
 
 std::string stats_imatrix(const std::string& folder) { return folder + "/imatrix.gguf"; }
 std::string stats_routing(const std::string& folder) { return folder + kRouting; }
 std::string stats_text(const std::string& folder) { return folder + kText; }
+std::string stats_hessians(const std::string& folder) { return folder + kHessians; }
 
 StatsFolder::StatsFolder(std::string path, bool force, const std::vector<std::string>& inputs)
     : path_(std::move(path)) {
@@ -36,7 +38,7 @@ StatsFolder::StatsFolder(std::string path, bool force, const std::vector<std::st
   base::check_output(imatrix_path(), {.force = force, .inputs = inputs});
   // The imatrix is written last: without it the others are what a stopped run left.
   const bool replace = force || !base::file_exists(imatrix_path());
-  for (const char* file : {kRouting, kOutliers, kText}) {
+  for (const char* file : {kRouting, kOutliers, kText, kHessians}) {
     base::check_output(path_ + file, {.force = replace, .inputs = inputs});
   }
 }
@@ -59,6 +61,14 @@ void StatsFolder::write() const {
     base::OutputFile file(path_ + kText);
     calib::write_packet(file, *text_);
     file.commit();
+  }
+  std::error_code ignored;
+  std::filesystem::remove(path_ + kHessians, ignored);  // an earlier run's
+  if (with_hessians_) {
+    base::Json hessians = base::Json::object();
+    hessians.set("schema", 1);
+    hessians.set("text", std::string(kText + 1));
+    base::write_file(path_ + kHessians, hessians.dump() + "\n");
   }
   base::write_file(path_ + kOutliers, calib::outliers_json(outliers_->layers()).dump() + "\n");
 }

@@ -18,6 +18,7 @@ namespace karat::cli {
 std::string stats_imatrix(const std::string& folder);
 std::string stats_routing(const std::string& folder);
 std::string stats_text(const std::string& folder);
+std::string stats_hessians(const std::string& folder);
 
 class StatsFolder {
  public:
@@ -35,8 +36,10 @@ class StatsFolder {
 
   // text.packet: what went through the model.
   void keep_text(calib::Packet text) { text_ = std::move(text); }
-  // routing.safetensors, outliers.json and the text; the imatrix is the caller's, and comes after
-  // them.
+  // hessians.json: quantize is to encode with the full Hessians of that text.
+  void want_hessians() { with_hessians_ = true; }
+  // routing.safetensors, outliers.json, the text and hessians.json; the imatrix is the caller's,
+  // and comes after them.
   void write() const;
   std::string text() const;
   base::Json super_experts_json() const;
@@ -46,6 +49,7 @@ class StatsFolder {
   std::optional<calib::RoutingTap> routing_;
   std::optional<calib::OutlierTap> outliers_;
   std::optional<calib::Packet> text_;
+  bool with_hessians_ = false;
 };
 
 }  // namespace karat::cli

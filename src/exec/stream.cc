@@ -72,42 +72,66 @@ void LayerStream::start_at(int64_t stage) {
 void LayerStream::read_ahead(int64_t stage) {
   if (stage >= stages()) return;
   reading_ = std::async(std::launch::async, [this, stage, into = std::move(spare_)]() mutable {
-    return read_layer(stage, std::move(into));
+    return read_layer(source_, stage, std::move(into));
   });
 }
 
-std::unique_ptr<LayerStream::Layer> LayerStream::read_layer(int64_t stage,
+std::unique_ptr<LayerStream::Layer> LayerStream::read_layer(const tensor::TensorSource& source,
+                                                            int64_t stage,
                                                             std::unique_ptr<Layer> layer) const {
   if (layer == nullptr) {
     layer = std::make_unique<Layer>(model::layout_for(options_.forward.activations));
   }
   layer->bytes.clear();
   if (is_mtp(stage)) {
-    layer->mtp = model::bind_mtp(source_, config_, layer->bytes);
+    layer->mtp = model::bind_mtp(source, config_, layer->bytes);
   } else {
-    layer->block = model::bind_block(source_, config_, stage, layer->bytes);
+    layer->block = model::bind_block(source, config_, stage, layer->bytes);
   }
   return layer;
 }
 
-void LayerStream::run(model::Tap* tap, const BatchDone& batch_done) {
+void LayerStream::take_layer() {
+  if (layer_) return;
   CHECK(reading_.valid());
-  std::unique_ptr<Layer> layer = reading_.get();
+  layer_ = reading_.get();
   read_ahead(next_ + 1);
+}
+
+void LayerStream::replace_weights(const tensor::TensorSource& source) {
+  take_layer();
+  layer_ = read_layer(source, next_, std::move(layer_));
+}
+
+void LayerStream::run(model::Tap* tap, const BatchDone& batch_done) {
+  take_layer();
   const model::ForwardContext context{config_, pool_, kernels::table(), options_.forward, tap};
   Batches batches(config_, ends_, options_.batch_tokens, next_);
   for (Batch batch = batches.next(); batch.rows > 0; batch = batches.next()) {
     base::stop_if_interrupted();
-    run_batch(context, *layer, batch);
+    run_batch(context, *layer_, batch, rows_.get() + batch.first * width());
     if (batch_done) batch_done(batch);
   }
-  spare_ = std::move(layer);
+  spare_ = std::move(layer_);
   ++next_;
 }
 
-void LayerStream::run_batch(const model::ForwardContext& context, const Layer& layer,
-                            Batch& batch) {
-  float* x = rows_.get() + batch.first * width();
+void LayerStream::observe(model::Tap& tap, const BatchDone& batch_done) {
+  take_layer();
+  const model::ForwardContext context{config_, pool_, kernels::table(), options_.forward, &tap};
+  Batches batches(config_, ends_, options_.batch_tokens, next_);
+  std::vector<float> copy;
+  for (Batch batch = batches.next(); batch.rows > 0; batch = batches.next()) {
+    base::stop_if_interrupted();
+    const float* x = rows_.get() + batch.first * width();
+    copy.assign(x, x + batch.rows * width());
+    run_batch(context, *layer_, batch, copy.data());
+    if (batch_done) batch_done(batch);
+  }
+}
+
+void LayerStream::run_batch(const model::ForwardContext& context, const Layer& layer, Batch& batch,
+                            float* x) {
   if (layer.mtp) {
     Batch pairs = batch;
     const MtpRows rows = pair_for_mtp(tokens_, x, width(), pairs);

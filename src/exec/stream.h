@@ -68,6 +68,12 @@ class LayerStream {
   using BatchDone = std::function<void(const Batch& batch)>;
   void run(model::Tap* tap, const BatchDone& batch_done);
 
+  // Runs the next stage for `tap` alone: the rows stay as they are, and the stage is still the
+  // next.
+  void observe(model::Tap& tap, const BatchDone& batch_done);
+  // Takes the weights of the next stage from `source`, which has them in the same shapes.
+  void replace_weights(const tensor::TensorSource& source);
+
   // For sequences of at most `longest` tokens.
   static StreamMemory memory(const tensor::TensorSource& source, const model::Config& config,
                              int64_t tokens, int64_t longest, const StreamOptions& options);
@@ -85,8 +91,10 @@ class LayerStream {
   int64_t width() const { return config_.hidden; }
   bool is_mtp(int64_t stage) const { return stage >= config_.layers(); }
   void read_ahead(int64_t stage);
-  std::unique_ptr<Layer> read_layer(int64_t stage, std::unique_ptr<Layer> into) const;
-  void run_batch(const model::ForwardContext& context, const Layer& layer, Batch& batch);
+  std::unique_ptr<Layer> read_layer(const tensor::TensorSource& source, int64_t stage,
+                                    std::unique_ptr<Layer> into) const;
+  void take_layer();
+  void run_batch(const model::ForwardContext& context, const Layer& layer, Batch& batch, float* x);
 
   const tensor::TensorSource& source_;
   const model::Config& config_;
@@ -97,7 +105,8 @@ class LayerStream {
   int64_t next_ = 0;
   std::unique_ptr<float[]> rows_;
   model::HeadWeights norm_;                      // only output_norm
-  std::future<std::unique_ptr<Layer>> reading_;  // of stage next_
+  std::unique_ptr<Layer> layer_;                 // of stage next_, once something was run with it
+  std::future<std::unique_ptr<Layer>> reading_;  // of the stage after what layer_ has, or next_
   std::unique_ptr<Layer> spare_;                 // that of a stage that has run, for its memory
 };
 

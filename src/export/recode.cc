@@ -77,9 +77,14 @@ class Recoder {
 // Which pieces are done, and when that is worth a checkpoint.
 class Done {
  public:
-  Done(size_t pieces, format::GgufWriter& writer, Checkpoint* checkpoint)
-      : flags_(pieces), writer_(writer), checkpoint_(checkpoint) {
-    if (checkpoint_ != nullptr) first_open_ = saved_ = checkpoint_->done();
+  Done(size_t pieces, format::GgufWriter& writer, const RecodeOptions& options)
+      : flags_(pieces),
+        writer_(writer),
+        checkpoint_(options.checkpoint),
+        units_before_(options.units_before) {
+    if (checkpoint_ != nullptr && checkpoint_->done() > units_before_) {
+      first_open_ = saved_ = checkpoint_->done() - units_before_;
+    }
   }
 
   size_t first_open() const { return first_open_; }
@@ -106,7 +111,7 @@ class Done {
     if (done == saved_) return;
     const Clock::time_point start = Clock::now();
     writer_.sync();
-    checkpoint_->save(done);
+    checkpoint_->save(units_before_ + done);
     writer_.keep_partial();
     saved_ = done;
     const Clock::time_point end = Clock::now();
@@ -121,20 +126,28 @@ class Done {
   size_t first_open_ = 0;
   format::GgufWriter& writer_;
   Checkpoint* checkpoint_;
+  uint64_t units_before_;
   size_t saved_ = 0;            // guarded by saving_, as due_
   Clock::time_point due_ = {};  // at once, for the first
 };
 
-double bytes_of(const std::vector<const TensorInfo*>& tensors) {
+double bytes_of(const std::vector<tensor::Piece>& pieces,
+                const std::vector<const TensorInfo*>& tensors) {
   double sum = 0;
-  for (const TensorInfo* tensor : tensors) sum += static_cast<double>(tensor->bytes());
+  for (const tensor::Piece& piece : pieces) {
+    sum += static_cast<double>(piece.row_count * tensors[piece.tensor]->row_bytes());
+  }
   return sum;
 }
 
 // The pieces in the source's order, so that files are read from front to back.
 std::vector<tensor::Piece> pieces_in_order(const tensor::TensorSource& source,
-                                           const std::vector<const TensorInfo*>& from) {
+                                           const std::vector<const TensorInfo*>& from,
+                                           const std::vector<size_t>& left_out) {
   std::vector<tensor::Piece> pieces = tensor::pieces_of(from);
+  std::erase_if(pieces, [&](const tensor::Piece& piece) {
+    return std::find(left_out.begin(), left_out.end(), piece.tensor) != left_out.end();
+  });
   const TensorInfo* first = source.tensors().data();
   std::stable_sort(pieces.begin(), pieces.end(),
                    [&](const tensor::Piece& a, const tensor::Piece& b) {
@@ -177,10 +190,10 @@ void recode(const tensor::TensorSource& source, const std::vector<const TensorIn
             const RowEncoder& encode) {
   CHECK(from.size() == writer.tensors().size());
   for (size_t i = 0; i < from.size(); ++i) CHECK(from[i]->shape == writer.tensors()[i].shape);
-  const std::vector<tensor::Piece> pieces = pieces_in_order(source, from);
-  Done done(pieces.size(), writer, options.checkpoint);
+  const std::vector<tensor::Piece> pieces = pieces_in_order(source, from, options.left_out);
+  Done done(pieces.size(), writer, options);
   const size_t begin = done.first_open();
-  const double total = bytes_of(from);
+  const double total = bytes_of(pieces, from);
   double before = take_up(pieces, begin, from, writer);
   if (begin > 0) {
     writer.keep_partial();

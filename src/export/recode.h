@@ -21,6 +21,10 @@ using RowEncoder = std::function<void(size_t tensor, int64_t row_begin,
 struct RecodeOptions {
   std::string stage;                 // names the progress
   Checkpoint* checkpoint = nullptr;  // pieces done earlier are left out; later ones are noted
+  // Tensors (indices into the writer's list) that the caller writes, and how many units of the
+  // checkpoint are the caller's: they come before the pieces.
+  std::vector<size_t> left_out = {};
+  uint64_t units_before = 0;
   // Called after every piece, from any thread, with the share of the input's bytes that is done.
   std::function<void(double share)> alongside = {};
 };

@@ -12,6 +12,7 @@
 #include "format/gguf_writer.h"
 #include "model/names.h"
 #include "recipe/encode.h"
+#include "recipe/sequential.h"
 
 namespace karat::recipe {
 
@@ -124,6 +125,28 @@ std::unique_ptr<exporting::Checkpoint> open_checkpoint(format::GgufWriter& write
   base::warn("%s: its other shards are not whole; begun anew", base::printable(run.out).c_str());
   writer.file(0).truncate(0);
   return open();
+}
+
+// The blocks' tensors, unless an earlier run has got beyond them.
+void encode_with_hessians(const tensor::TensorSource& source, const QuantizePlan& plan,
+                          const tensor::Importance* importance, const QuantizeRun& run,
+                          format::GgufWriter& writer, exporting::Checkpoint* checkpoint,
+                          base::ThreadPool& pool) {
+  if (checkpoint == nullptr) {
+    encode_blocks(source, plan, importance, *run.hessians, writer, nullptr, pool);
+    return;
+  }
+  calib::StreamCheckpoint rows(run.out, run.fingerprint);
+  if (checkpoint->done() >= static_cast<uint64_t>(hessian_stages(run.hessians->config))) {
+    for (const size_t i : hessian_tensors(source, plan)) {
+      writer.note_rows(i, 0, plan.tensors[i].out.shape.rows());
+    }
+    writer.keep_partial();
+  } else {
+    HessianProgress progress{*checkpoint, rows, run.force};
+    encode_blocks(source, plan, importance, *run.hessians, writer, &progress, pool);
+  }
+  rows.remove();
 }
 
 }  // namespace
@@ -240,6 +263,11 @@ void run_quantize(const tensor::TensorSource& source, const QuantizePlan& plan,
   if (resumable) {
     checkpoint = open_checkpoint(writer, run);
     options.checkpoint = checkpoint.get();
+  }
+  if (run.hessians != nullptr) {
+    options.left_out = hessian_tensors(source, plan);
+    options.units_before = static_cast<uint64_t>(hessian_stages(run.hessians->config));
+    encode_with_hessians(source, plan, importance, run, writer, checkpoint.get(), pool);
   }
   exporting::recode(source, from, writer, pool, options, WeightedEncoder(plan, importance));
   if (run.final_metadata) writer.set_metadata(run.final_metadata());

@@ -60,6 +60,8 @@ std::optional<base::Error> obstacle(const tensor::TensorSource& source, const Qu
 format::Metadata quantized_metadata(format::Metadata input, const Preset& preset,
                                     const format::Metadata& extra);
 
+struct HessianInputs;
+
 // How a plan is executed, and what else the file gets.
 struct QuantizeRun {
   std::string out;
@@ -70,6 +72,8 @@ struct QuantizeRun {
   // out of disk leaves its partial file, and goes on there when run again; empty: nothing is left.
   exporting::Fingerprint fingerprint = {};
   bool force = false;  // another command's partial file is begun anew
+  // If set, the blocks' tensors are encoded with full Hessians (recipe/sequential.h).
+  const HessianInputs* hessians = nullptr;
   // As RecodeOptions::alongside.
   std::function<void(double share)> alongside = {};
   // Metadata of the same size with values known only when all tensors are written; may be empty.
