@@ -94,7 +94,7 @@ class Gguf:
 
 
 class Imatrix:
-    """Statistics of karat calibrate: values() E[x^2], means() E[x], each [matrices, columns]."""
+    """The mean squares of an imatrix as llama-quantize reads them."""
 
     def __init__(self, path):
         self.file = Gguf(path)
@@ -102,22 +102,11 @@ class Imatrix:
     def names(self):
         return [n[:-len(".in_sum2")] for n in self.file.tensors if n.endswith(".in_sum2")]
 
-    def average(self, name, what):
-        if name + what not in self.file.tensors:
+    def values(self, name):
+        """[matrices, columns], ones for a matrix that saw nothing; None without an entry."""
+        if name + ".in_sum2" not in self.file.tensors:
             return None
-        sums = self.file.array(name + what)
+        sums = self.file.array(name + ".in_sum2")
         sums = sums.reshape(-1, sums.shape[-1])
         counts = self.file.array(name + ".counts").reshape(-1, 1)
-        # llama-quantize's loader: ones where an expert saw nothing.
-        neutral = 1.0 if what == ".in_sum2" else 0.0
-        return np.where(counts > 0, sums / np.maximum(counts, 1), neutral).astype(np.float32)
-
-    def values(self, name):
-        return self.average(name, ".in_sum2")
-
-    def means(self, name):
-        return self.average(name, ".in_sum")
-
-    def stats(self, name):
-        key = name + ".stats"
-        return self.file.array(key).ravel() if key in self.file.tensors else None
+        return np.where(counts > 0, sums / np.maximum(counts, 1), 1).astype(np.float32)

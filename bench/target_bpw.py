@@ -1,10 +1,10 @@
 """The target-bpw method of llama-quantize's fork, as a baseline: which type each tensor gets.
 
 Written from its description: for every tensor and candidate type the relative output error of
-sampled rows, encoded by the stock library, times multipliers from the statistics; then the lower
-convex hull, a Lagrangian and a greedy fill. What it computes with are an imatrix's means of x^2 and
-of x and its .stats, which karat calibrate writes. Differences: rows are sampled from offset 0, and
-sigma_1 / sigma_20 comes from an exact decomposition.
+sampled rows, encoded by the stock library, with multipliers by name; then the lower convex hull, a
+Lagrangian and a greedy fill. The statistics are those of stock llama-imatrix, means of x^2: the
+fork's means of x and statistics between layers made the method worse (docs/BENCHMARKS.md). Rows are
+sampled from offset 0 instead of a random one.
 """
 import heapq
 import json
@@ -18,21 +18,17 @@ from gguf_file import row_bytes
 CANDIDATES = ["IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS", "IQ3_S", "IQ4_XS",
               "IQ4_NL", "Q2_K", "Q3_K", "Q4_0", "Q4_1", "Q4_K", "Q5_0", "Q5_1", "Q5_K", "Q6_K",
               "Q8_0", "BF16"]
-COSINE = ("attn_q.weight", "attn_k.weight", "attn_qkv.weight")
-STATS = {"h_norm": 7, "l2_dist": 8, "cossim": 9, "pearson": 10, "sum_sq": 0}
 
 
 def bits_per_weight(kind):
     return row_bytes(kind, 256) * 8 / 256
 
 
-def sampled_rows(rows, columns, matrices, activations):
+def sampled_rows(rows, columns, matrices):
     """Indices of the rows of one matrix that are measured."""
-    scale = min(max(math.sqrt(rows / 4096), 0.5), 2)
-    budget = (1 if activations else 0.5) * 2**20 * scale / matrices
-    least = 512 if activations else 256
-    wanted = max(least, min(round(budget / columns), rows, 4096))
-    if rows <= 2 * least or wanted >= rows:
+    budget = 2**19 * min(max(math.sqrt(rows / 4096), 0.5), 2) / matrices
+    wanted = max(256, min(round(budget / columns), rows, 4096))
+    if rows <= 512 or wanted >= rows:
         return np.arange(rows)
     return np.minimum(np.round(np.arange(wanted) * rows / wanted).astype(int), rows - 1)
 
@@ -55,72 +51,20 @@ def trimmed_mean(values):
     return values[cut:len(values) - cut].mean()
 
 
-def slice_error(x, y, w, a, cosine):
-    """Of the rows x of one matrix that became y; w: mean squares or None, a: means or None."""
+def slice_error(x, y, w):
+    """Of the rows x of one matrix that became y; w: mean squares or None."""
     x, y = x.astype(np.float64), y.astype(np.float64)
     weights = np.ones(x.shape[1]) if w is None else w.astype(np.float64)
-    if cosine:
-        xy, xx, yy = ((weights * p * q).sum(axis=1) for p, q in ((x, y), (x, x), (y, y)))
-        return np.mean(1 - xy / np.maximum(np.sqrt(xx * yy), 1e-30))
-    apart = y - x
-    errors = (weights * apart * apart).sum(axis=1)
-    if a is None:
-        norms = (weights * x * x).sum(axis=1)
-    else:
-        a = a.astype(np.float64)
-        errors = errors + (apart @ a) ** 2
-        norms = (np.maximum(weights - a * a, 0) * x * x).sum(axis=1) + (x @ a) ** 2
+    errors, norms = ((weights * part * part).sum(axis=1) for part in (y - x, x))
     return trimmed_mean(errors / np.maximum(norms, 1e-30))
 
 
-def spread_factor(samples):
-    """1 + 4 tanh(0.15 ln kappa), kappa = sigma_1 / sigma_20 of the normalised rows."""
-    rows = np.concatenate(samples).astype(np.float64)
-    rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-30)
-    sigma = np.sqrt(np.maximum(np.linalg.eigvalsh(rows.T @ rows)[::-1], 0))
-    kappa = sigma[0] / sigma[19] if len(sigma) > 19 and sigma[19] > 0 else 5
-    return 1 + 4 * math.tanh(0.15 * math.log(max(kappa, 1)))
-
-
-def robust_factors(scores, strength):
-    """exp(strength tanh(0.8 z)) of a pool of scores, by rank where they are few or alike."""
-    names = list(scores)
-    values = np.array([scores[name] for name in names])
-    middle = np.median(values) if len(values) else 0
-    deviation = 1.4826 * np.median(np.abs(values - middle)) if len(values) else 0
-    if len(values) < 8 or deviation < 1e-12:
-        ranks = np.argsort(np.argsort(values))
-        shares = ranks / max(len(values) - 1, 1)
-        return dict(zip(names, np.exp(strength * (2 * shares - 1))))
-    z = np.clip((values - middle) / deviation, -4, 4)
-    return dict(zip(names, np.exp(strength * np.tanh(0.8 * z))))
-
-
-def interlayer_factors(names, imatrix):
-    pools = {True: {}, False: {}}
-    for name in names:
-        stats = imatrix.stats(name)
-        if stats is None or name.startswith(("token_embd", "output")):
-            continue
-        value = {key: float(stats[at]) for key, at in STATS.items()}
-        value = {key: 0.0 if math.isnan(v) else v for key, v in value.items()}
-        far = value["l2_dist"] / math.sqrt(value["sum_sq"]) if value["sum_sq"] > 0 else 0
-        terms = (1 - value["h_norm"] / 100, far / (1 + far),
-                 ((1 - abs(value["cossim"])) + (1 - abs(value["pearson"]))) / 2)
-        cosine = name.endswith(COSINE)
-        shares = (0.75, 0.15, 0.10) if cosine else (0.40, 0.35, 0.25)
-        pools[cosine][name] = sum(s * t for s, t in zip(shares, terms))
-    return {**robust_factors(pools[True], 0.40), **robust_factors(pools[False], 0.25)}
-
-
 def tensor_errors(codec, model, imatrix, name):
-    """{candidate: error} of one tensor, before the multipliers between tensors."""
-    tensor = model.tensors[name]
+    """{candidate: error} of one tensor."""
+    tensor, values = model.tensors[name], imatrix.values(name)
     weights = model.array(name).reshape(-1, *tensor.shape[-2:])
-    values, means = imatrix.values(name), imatrix.means(name)
     matrices, rows, columns = weights.shape
-    picked = sampled_rows(rows, columns, matrices, means is not None)
-    cosine = name.endswith(COSINE) and means is not None
+    picked = sampled_rows(rows, columns, matrices)
     errors = {}
     for kind in CANDIDATES:
         if row_bytes(kind, columns) is None or (kind.startswith("IQ") and values is None):
@@ -128,19 +72,15 @@ def tensor_errors(codec, model, imatrix, name):
         total = 0
         for m in range(matrices):
             w = None if values is None else values[m]
-            a = None if means is None else means[m]
             x = weights[m][picked]
             if "ffn_down" in name and bits_per_weight(kind) < 3:
                 middle, deviation = x.mean(), x.std()
                 x = np.clip(x, middle - 4 * deviation, middle + 4 * deviation)
             y = codec.round_trip(kind, x, w)
-            total += rows * slice_error(x, y, None if w is None else winsorized(w), a, cosine)
+            total += rows * slice_error(x, y, None if w is None else winsorized(w))
         if any(part in name for part in ("attn_q", "attn_k", "attn_o", "attn_v")):
             total *= 1 + 0.5 * 2 ** (3 - bits_per_weight(kind))
         errors[kind] = float(total)
-    if imatrix.stats(name) is not None:
-        factor = spread_factor([weights[m][picked] for m in range(matrices)])
-        errors = {kind: error * factor for kind, error in errors.items()}
     return errors
 
 
@@ -157,9 +97,7 @@ def error_table(codec, model, imatrix, names, cache):
         with open(cache + ".partial", "w", encoding="utf-8") as file:
             json.dump(table, file)
         os.replace(cache + ".partial", cache)
-    between = interlayer_factors(names, imatrix)
-    return {name: {kind: error * between.get(name, 1.0) for kind, error in table[name].items()}
-            for name in names}
+    return table
 
 
 def lower_hull(points):
