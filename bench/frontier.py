@@ -3,14 +3,16 @@
 
 usage: bench/frontier.py FOLDER [--model MODEL] [--calibration TEXT] [--text TEXT] [--other TEXT]
                          [--karat PATH] [--stock PATH] [--points IQ2_M,..] [--bpw 2.5,..]
-                         [--chunks N] [--confirm] [--svg FILE]
+                         [--chunks N] [--effort E] [--confirm] [--svg FILE]
 
 Makes, in FOLDER, a BF16 file of MODEL (the demo model), the statistics of the calibration text and
 of every point two files with the same bytes of tensors: the peer's and karat's. The peers are the
 stock library's quantizer with those statistics, with its own mixture of types (--points) and with
 the types that the target-bpw method chooses (--bpw, target_bpw.py). karat's files by name:
 
-  encoder   the peer's types, karat's encoder
+  encoder     the peer's types, karat's encoder
+  allocation  the types of karat plan, the stock library's encoder
+  all         karat plan and karat quantize --plan
 
 Every pair is measured by `karat eval kld -m OURS --against PEER --floor` on the text and on one of
 another domain (--other): KLD, the floor, and the ratio of what is above the floor with its paired
@@ -48,9 +50,9 @@ class Bench:
         self.library, self.codec = stock.Stock(folder), Codec(folder)
         self.model = self.once("bf16.gguf", "convert", options.model, "--no-mtp", "--outtype",
                                "bf16", "--no-receipt", "-o")
-        self.statistics = self.once("imatrix.gguf", "calibrate", "-m", self.model, "-f",
-                                    options.calibration, "-c", CHUNK, "--chunks",
-                                    options.calibration_chunks, "-o")
+        self.stats = self.once("stats", "calibrate", "-m", self.model, "-f", options.calibration,
+                               "-c", CHUNK, "--chunks", options.calibration_chunks, "-o")
+        self.statistics = os.path.join(self.stats, "imatrix.gguf")
         self.source, self.imatrix = Gguf(self.model), Imatrix(self.statistics)
         self.values = {name: self.imatrix.values(name) for name in self.imatrix.names()}
 
@@ -90,8 +92,11 @@ class Bench:
         table = target_bpw.error_table(self.codec, self.source, self.imatrix, self.quantizable(),
                                        self.path("target-bpw.json"))
         types = target_bpw.choose_types(table, self.source, float(point))
-        self.library.quantize(self.model, path, "Q4_K_M", self.values, types=type_patterns(types))
+        self.stock_encoded(types, path)
         return path
+
+    def stock_encoded(self, types, path):
+        self.library.quantize(self.model, path, "Q4_K_M", self.values, types=type_patterns(types))
 
     def ours(self, variant, point):
         path = self.path("ours-%s-%s.gguf" % (variant, point))
@@ -108,12 +113,31 @@ class Bench:
         self.karat("quantize", "--imatrix", self.statistics, "--tensor-type-file", rules,
                    "--no-receipt", self.model, path, "Q4_K_M")
 
+    def plan(self, point):
+        """The plan for the bytes of the peer's tensors."""
+        path = self.path("plan-%s.json" % point)
+        if path not in self.made:
+            elements = sum(tensor.elements for tensor in self.source.tensors.values())
+            bits = 8 * Gguf(self.peer(point)).bytes() / elements
+            self.karat("plan", "-m", self.model, "--stats", self.stats, "--target-bpw",
+                       "%.9f" % bits, "--effort", self.options.effort, "-o", path)
+            self.made.add(path)
+        return path
+
+    def all(self, point, path):
+        self.karat("quantize", "--plan", self.plan(point), "--stats", self.stats, "--no-receipt",
+                   self.model, path)
+
+    def allocation(self, point, path):
+        planned = Gguf(self.ours("all", point)).tensors.items()
+        self.stock_encoded({n: t.kind for n, t in planned if t.kind != "F32"}, path)
+
     def compare(self, ours, peer, text):
         return self.karat("eval", "kld", "-m", ours, "--against", peer, "--ref", self.model, "-f",
                           text, "--chunks", self.options.chunks, "-c", CHUNK, "--floor")
 
 
-OURS = {"encoder": Bench.encoder}
+OURS = {"encoder": Bench.encoder, "allocation": Bench.allocation, "all": Bench.all}
 
 
 def log_softmax(logits):
@@ -199,6 +223,7 @@ def main():
     parser.add_argument("--variants", default=",".join(OURS))
     parser.add_argument("--calibration-chunks", type=int, default=1000)
     parser.add_argument("--chunks", type=int, default=32)
+    parser.add_argument("--effort", default="balanced", help="of karat plan")
     parser.add_argument("--confirm", action="store_true")
     parser.add_argument("--svg")
     options = parser.parse_args()
