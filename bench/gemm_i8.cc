@@ -24,7 +24,7 @@ using tensor::DType;
 constexpr DType kTypes[] = {DType::q4_k,   DType::q6_k, DType::q5_k, DType::q8_0, DType::iq4_xs,
                             DType::iq4_nl, DType::q4_0, DType::q4_1, DType::q5_0, DType::q5_1,
                             DType::q3_k,   DType::q2_k, DType::mxfp4};
-constexpr int64_t kRows[] = {1, 2, 4, 8, 12, 16, 64, 192};
+constexpr int64_t kRows[] = {1, 2, 3, 4, 8, 12, 16, 24, 64, 192};
 constexpr int64_t kCols = 2048;
 
 // Zero weights: the time does not depend on values, and no denormals occur.

@@ -15,12 +15,21 @@ struct Lanes {
   ISA_INLINE static Float broadcast(float x) { return {_mm256_set1_ps(x)}; }
   ISA_INLINE static Float from_int(Int a) { return {_mm256_cvtepi32_ps(a.v)}; }
 
-  ISA_INLINE static __m256i codes_at(const uint8_t* p) {
+  using Codes = __m256i;
+  ISA_INLINE static Codes codes_at(const uint8_t* p) {
     return _mm256_load_si256(reinterpret_cast<const __m256i*>(p));
   }
+  template <int kLane>
+  ISA_INLINE static Codes part(I16x a) {
+    return kLane == 0 ? a.lo : a.hi;
+  }
+  template <int kLane>
+  ISA_INLINE static Float part(F16x a) {
+    return {kLane == 0 ? a.lo : a.hi};
+  }
 
-  template <class Kind, int Rows, int Tile>
-  ISA_INLINE static void dot(const uint8_t* codes, const int32_t* x, const int32_t* minus_sum,
+  template <class Kind, int Rows, int Tile, class CodesOf>
+  ISA_INLINE static void dot(CodesOf codes, const int32_t* x, const int32_t* minus_sum,
                              Int (&n)[Rows]) {
     constexpr int kSteps = Kind::kSub / 4;
     constexpr bool kSigned = Kind::kMax > 128;
@@ -39,7 +48,7 @@ struct Lanes {
       __m256i pairs[Rows];
       ISA_UNROLL
       for (int s = run; s < run + kRun; ++s) {
-        __m256i w = codes_at(codes + 64 * s);
+        __m256i w = codes(s);
         if constexpr (kSigned) w = _mm256_xor_si256(w, _mm256_set1_epi8(-128));
         ISA_UNROLL
         for (int c = 0; c < Rows; ++c) {

@@ -7,13 +7,20 @@ struct Lanes {
   static constexpr int kRowsAtOnce = Kind::kSub == 32 ? 12 : 8;
   using Int = I16x;
   using Float = F16x;
+  using Codes = I16x;
   ISA_INLINE static Float get(const float* p) { return load(p); }
   ISA_INLINE static void put(float* p, Float a) { store(p, a); }
   ISA_INLINE static Float broadcast(float x) { return splat(x); }
   ISA_INLINE static Float from_int(Int a) { return to_float(a); }
 
-  template <class Kind, int Rows, int Tile>
-  ISA_INLINE static void dot(const uint8_t* codes, const int32_t* x, const int32_t* minus_sum,
+  ISA_INLINE static Codes codes_at(const uint8_t* p) { return {_mm512_load_si512(p)}; }
+  template <int kLane, class Vector>
+  ISA_INLINE static Vector part(Vector a) {
+    return a;
+  }
+
+  template <class Kind, int Rows, int Tile, class CodesOf>
+  ISA_INLINE static void dot(CodesOf codes, const int32_t* x, const int32_t* minus_sum,
                              Int (&n)[Rows]) {
     ISA_UNROLL
     for (int c = 0; c < Rows; ++c) {
@@ -25,7 +32,7 @@ struct Lanes {
     }
     ISA_UNROLL
     for (int s = 0; s < Kind::kSub / 4; ++s) {
-      const __m512i w = _mm512_load_si512(codes + 64 * s);
+      const __m512i w = codes(s).v;
       ISA_UNROLL
       for (int c = 0; c < Rows; ++c) {
         n[c].v = _mm512_dpbusd_epi32(n[c].v, w, _mm512_set1_epi32(x[s * Tile + c]));

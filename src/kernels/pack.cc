@@ -191,22 +191,19 @@ struct StoredIQ4XS {
   }
 };
 
-// Adds the codes of two steps, one to a byte, to the planes.
-void put_codes(PackedCodes form, int64_t step, int64_t lane, uint64_t codes, std::byte* panel) {
-  std::byte* block = panel + step / kBlockSteps * code_bytes(form);
-  const auto put = [&](std::byte* plane, int bits, uint64_t values) {
-    const int64_t per_line = 8 / bits;
-    values &= bytes_of((1U << bits) - 1);
-    for (int64_t s = step % kBlockSteps; s < step % kBlockSteps + 2; ++s, values >>= 32) {
-      std::byte* lane_at = plane + 64 * (s / per_line) + 4 * lane;
-      uint32_t word;
-      std::memcpy(&word, lane_at, sizeof word);
-      word |= static_cast<uint32_t>(values) << bits * (s % per_line);
-      std::memcpy(lane_at, &word, sizeof word);
-    }
+// Adds the four codes of a step, one to a byte, to the lines of a block.
+void put_codes(PackedCodes form, int step, int64_t lane, uint32_t codes, std::byte* block) {
+  const auto put = [&](std::byte* line, int bits, uint32_t values) {
+    values &= static_cast<uint32_t>(bytes_of((1U << bits) - 1));
+    uint32_t word;
+    std::memcpy(&word, line + 4 * lane, sizeof word);
+    word |= values << bits * (step % (8 / bits));
+    std::memcpy(line + 4 * lane, &word, sizeof word);
   };
-  put(block, form.low_bits, codes);
-  if (form.high_bits > 0) put(block + 64 * form.low_bits, form.high_bits, codes >> form.low_bits);
+  put(block + low_line(form, step), form.low_bits, codes);
+  if (form.high_bits > 0) {
+    put(block + high_line(form, step), form.high_bits, codes >> form.low_bits);
+  }
 }
 
 template <class Stored>
@@ -223,10 +220,15 @@ void pack(DType type, const std::byte* stored, int64_t rows, int64_t cols, std::
       const int64_t blocks = std::min<int64_t>(kPanelBlocks, cols / kBlockCols - kPanelBlocks * p);
       const StoredPanel row{stored + r * row_bytes + p * panel_stored, blocks};
       std::byte* panel = group + p * panel_bytes(type, kPanelCols);
-      for (int64_t step = 0; step < kBlockSteps * blocks; step += 2) {
-        put_codes(form, step, lane, Stored::codes8(row, 4 * step), panel);
+      Stored::pack_scales(row, lane, panel);
+      std::byte* block = panel + panel_scale_bytes(type, kBlockCols * blocks);
+      for (int64_t b = 0; b < blocks; ++b, block += code_bytes(form)) {
+        for (int step = 0; step < kBlockSteps; step += 2) {
+          const uint64_t codes = Stored::codes8(row, kBlockCols * b + 4 * step);
+          put_codes(form, step, lane, static_cast<uint32_t>(codes), block);
+          put_codes(form, step + 1, lane, static_cast<uint32_t>(codes >> 32), block);
+        }
       }
-      Stored::pack_scales(row, lane, panel + blocks * code_bytes(form));
     }
   }
 }
@@ -237,6 +239,10 @@ bool has_integer_form(DType type) { return packed_codes(type).low_bits > 0; }
 
 int64_t panel_bytes(DType type, int64_t cols) {
   return (kGroupRows * tensor::row_bytes(type, cols) + 63) / 64 * 64;
+}
+
+int64_t panel_scale_bytes(DType type, int64_t cols) {
+  return panel_bytes(type, cols) - cols / kBlockCols * code_bytes(packed_codes(type));
 }
 
 int64_t packed_bytes(DType type, int64_t rows, int64_t cols) {

@@ -42,10 +42,9 @@ TEST(Pack, PlanesHoldTheStoredCodes) {
     pack_rows(type, stored.data(), rows, cols, packed.data());
 
     const PackedCodes form = packed_codes(type);
-    const auto read = [&](const std::byte* plane, int bits, int64_t step, int64_t lane, int64_t j) {
-      const int64_t per_line = 8 / bits;
-      const auto byte = static_cast<unsigned>(plane[64 * (step / per_line) + 4 * lane + j]);
-      return byte >> bits * (step % per_line) & ((1U << bits) - 1);
+    const auto read = [&](const std::byte* line, int bits, int64_t step, int64_t lane, int64_t j) {
+      const auto byte = static_cast<unsigned>(line[4 * lane + j]);
+      return byte >> bits * (step % (8 / bits)) & ((1U << bits) - 1);
     };
     std::vector<codec::Code> codes(static_cast<size_t>(info.block_elems));
     const int64_t group_bytes = packed_bytes(type, 16, cols);
@@ -57,11 +56,17 @@ TEST(Pack, PlanesHoldTheStoredCodes) {
                      grid, codes.data());
         const std::byte* panel =
             packed.data() + r / 16 * group_bytes + k / 256 * panel_bytes(type, 256);
-        const std::byte* block_at = panel + k % 256 / 32 * code_bytes(form);
+        const int64_t panel_cols = std::min<int64_t>(256, cols - k / 256 * 256);
+        const std::byte* block_at =
+            panel + panel_scale_bytes(type, panel_cols) + k % 256 / 32 * code_bytes(form);
+        // Lines of low bits in order, each line of high bits before those of its steps.
         const int64_t step = k % 32 / 4;
-        unsigned code = read(block_at, form.low_bits, step, r % 16, k % 4);
+        const int64_t highs = step * form.high_bits / 8;
+        const int64_t lows = step * form.low_bits / 8;
+        const int64_t before = form.high_bits == 0 ? 0 : highs + 1;
+        unsigned code = read(block_at + 64 * (before + lows), form.low_bits, step, r % 16, k % 4);
         if (form.high_bits > 0) {
-          const std::byte* high = block_at + 64 * form.low_bits;
+          const std::byte* high = block_at + 64 * (highs + highs * form.low_bits / form.high_bits);
           code |= read(high, form.high_bits, step, r % 16, k % 4) << form.low_bits;
         }
         const codec::Code expected = codes[static_cast<size_t>(k % info.block_elems)];

@@ -3,14 +3,14 @@
 // little padding). Rows that are missing in the last group are zero.
 //
 // A group of 16 rows is a sequence of panels of 256 columns (the last one of fewer, if the type has
-// blocks of 32). Columns come in steps of four, eight steps in a block of 32; lane l of a 64-byte
-// line is its l-th dword and belongs to row l. A panel of b blocks holds, in the order of reading,
-//   * per block the low bits of its codes, 64 * low_bits bytes of lines: byte j of a lane has
-//   column
-//     j of 8 / low_bits consecutive steps, the first in its lowest bits; then the high bits (Q5,
-//     Q6, Q3) the same way, 64 * high_bits bytes;
-//   * scales, per type (unpack.inl.h), 16 rows side by side in each of their arrays;
-//   * up to a multiple of 64 bytes nothing (Q6_K: 32 bytes of 3,392).
+// blocks of 32). A panel of b blocks holds, in the order of reading: memory is read at full speed
+// only where every line follows the one before.
+//   * scales, per type (unpack.inl.h), 16 rows side by side in each of their arrays, filled up to a
+//     multiple of 64 bytes (Q6_K: 32 bytes of 3,392);
+//   * codes. Columns come in steps of four, eight steps in a block of 32; lane l of a 64-byte line
+//     is its l-th dword and belongs to row l: byte j of it has column j of consecutive steps, the
+//     first in its lowest bits. A line of low bits has 8 / low_bits steps; a line of high bits (Q5,
+//     Q6, Q3) has 8 / high_bits and comes before the lines of the low bits of its steps.
 #pragma once
 
 #include <cstddef>
@@ -60,10 +60,21 @@ constexpr PackedCodes packed_codes(tensor::DType type) {
 // Bytes of a block of a panel's codes.
 constexpr int64_t code_bytes(PackedCodes codes) { return 64 * (codes.low_bits + codes.high_bits); }
 
+// Where the lines with step `step` of a block are, from the block's first.
+constexpr int64_t high_line(PackedCodes codes, int step) {
+  return int64_t{64} * (step * codes.high_bits / 8) * (1 + codes.low_bits / codes.high_bits);
+}
+constexpr int64_t low_line(PackedCodes codes, int step) {
+  const int highs = codes.high_bits == 0 ? 0 : step * codes.high_bits / 8 + 1;
+  return int64_t{64} * (highs + step * codes.low_bits / 8);
+}
+
 // Whether weights of this type can be packed.
 bool has_integer_form(tensor::DType type);
-// Bytes of a panel of `cols` columns (at most 256), and of a matrix [rows, cols].
+// Bytes of a panel of `cols` columns (at most 256), of its scales alone, and of a matrix [rows,
+// cols].
 int64_t panel_bytes(tensor::DType type, int64_t cols);
+int64_t panel_scale_bytes(tensor::DType type, int64_t cols);
 int64_t packed_bytes(tensor::DType type, int64_t rows, int64_t cols);
 // Packs `rows` rows of stored blocks, adjacent at `stored`, into whole groups at `out`.
 void pack_rows(tensor::DType type, const std::byte* stored, int64_t rows, int64_t cols,
