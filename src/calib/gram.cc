@@ -76,23 +76,40 @@ void Gram::flush(base::ThreadPool& pool) {
     for (int64_t r = 0; r < rows; ++r) {
       double* out = sum_.data() + (i * kTile + r) * columns_ + j * kTile;
       const float* in = products.data() + r * kTile;
-      for (int64_t c = 0; c < cols; ++c) out[c] += static_cast<double>(in[c]);
+      if (empty_) {
+        for (int64_t c = 0; c < cols; ++c) out[c] = static_cast<double>(in[c]);
+      } else {
+        for (int64_t c = 0; c < cols; ++c) out[c] += static_cast<double>(in[c]);
+      }
     }
   });
   filled_ = 0;
+  empty_ = false;
 }
 
-const std::vector<double>& Gram::finish(base::ThreadPool& pool) {
+std::vector<double>& Gram::finish(base::ThreadPool& pool) {
   flush(pool);
-  pool.for_each((columns_ + kStrip - 1) / kStrip, [&](int64_t strip, int) {
-    const int64_t last = std::min((strip + 1) * kStrip, columns_);
-    for (int64_t r = strip * kStrip; r < last; ++r) {
-      for (int64_t c = r + 1; c < columns_; ++c) {
-        sum_[static_cast<size_t>(r * columns_ + c)] = sum_[static_cast<size_t>(c * columns_ + r)];
+  if (empty_) std::fill(sum_.begin(), sum_.end(), 0.0);
+  empty_ = false;
+  // Tile by tile, so that columns are read from a cache.
+  const int64_t side = (columns_ + kStrip - 1) / kStrip;
+  pool.for_each(side, [&](int64_t strip, int) {
+    const int64_t first = strip * kStrip, last = std::min(first + kStrip, columns_);
+    for (int64_t column = first; column < columns_; column += kStrip) {
+      const int64_t end = std::min(column + kStrip, columns_);
+      for (int64_t r = first; r < last; ++r) {
+        for (int64_t c = std::max(column, r + 1); c < end; ++c) {
+          sum_[static_cast<size_t>(r * columns_ + c)] = sum_[static_cast<size_t>(c * columns_ + r)];
+        }
       }
     }
   });
   return sum_;
+}
+
+void Gram::clear() {
+  rows_ = filled_ = 0;
+  empty_ = true;
 }
 
 }  // namespace karat::calib

@@ -26,9 +26,11 @@ class Gram {
 
   int64_t columns() const { return columns_; }
   int64_t rows() const { return rows_; }  // added so far
-  // The sum as a full symmetric matrix [columns, columns]. Rows may be added afterwards, but the
-  // last block then has been cut here.
-  const std::vector<double>& finish(base::ThreadPool& pool);
+  // The sum as a full symmetric matrix [columns, columns], which the caller may change until rows
+  // are added again. The last block has been cut here.
+  std::vector<double>& finish(base::ThreadPool& pool);
+  // Begins anew, in the same memory.
+  void clear();
 
  private:
   // Puts `count` rows into the block, element by element from element(row, column).
@@ -39,7 +41,8 @@ class Gram {
   int64_t columns_, block_, stride_;
   int64_t rows_ = 0, filled_ = 0;
   std::vector<uint16_t> pending_;  // [columns, stride]: the block's rows, transposed
-  std::vector<double> sum_;        // [columns, columns], lower triangle
+  std::vector<double> sum_;        // [columns, columns], lower triangle, once a block is in it
+  bool empty_ = true;              // sum_ holds nothing yet
 };
 
 }  // namespace karat::calib

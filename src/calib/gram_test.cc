@@ -68,5 +68,22 @@ TEST(Gram, DependsOnNeitherCallsNorThreads) {
   EXPECT_EQ(from_bf16.finish(three), whole.finish(one));
 }
 
+TEST(Gram, BeginsAnew) {
+  constexpr int64_t kColumns = 70;
+  const std::vector<float> rows = random_rows(90, kColumns);
+  base::ThreadPool pool(2);
+  Gram used(kColumns, 32), fresh(kColumns, 32);
+  EXPECT_EQ(used.finish(pool), std::vector<double>(kColumns * kColumns));
+  used.add(rows.data(), kColumns, 90, pool);
+  used.finish(pool)[3] = 7;  // the caller's to change
+  used.clear();
+  EXPECT_EQ(used.rows(), 0);
+  used.add(rows.data() + kColumns, kColumns, 40, pool);
+  fresh.add(rows.data() + kColumns, kColumns, 40, pool);
+  EXPECT_EQ(used.finish(pool), fresh.finish(pool));
+  used.clear();
+  EXPECT_EQ(used.finish(pool), std::vector<double>(kColumns * kColumns));
+}
+
 }  // namespace
 }  // namespace karat::calib

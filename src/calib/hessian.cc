@@ -50,14 +50,16 @@ HessianTap::HessianTap(const model::Config& config, std::span<const int64_t> end
                        base::ThreadPool& pool)
     : config_(config), ends_(ends), pool_(pool) {
   inputs_.resize(static_cast<size_t>(ends.back() * config.hidden));
-  forget();
+  gate_up_.resize(static_cast<size_t>(config.experts));
+  for (int64_t e = 0; e < config.experts; ++e) down_.emplace_back(config.expert_ffn, kExpertBlock);
 }
 
+// Memory stays for the next block: fresh pages cost more than the sums.
 void HessianTap::forget() {
-  dense_.clear();
+  for (auto& [name, dense] : dense_) dense.weights.clear(), dense.gram.clear();
   gate_up_weights_.clear(), down_weights_.clear();
-  gate_up_.assign(static_cast<size_t>(config_.experts), {});
-  down_.assign(static_cast<size_t>(config_.experts), Gram(config_.expert_ffn, kExpertBlock));
+  for (auto& tokens : gate_up_) tokens.clear();
+  for (Gram& gram : down_) gram.clear();
 }
 
 uint64_t HessianTap::bytes_needed(const model::Config& config, int64_t tokens) {
@@ -66,8 +68,8 @@ uint64_t HessianTap::bytes_needed(const model::Config& config, int64_t tokens) {
   };
   const int64_t mixer = std::max(config.query_width(), config.value_width());
   const auto inputs = static_cast<uint64_t>(tokens * (2 * config.hidden + 4 * config.experts_used));
-  // The dense layers' sums, one expert's, and the copy that is shrunk.
-  const uint64_t dense = 4 * gram(config.hidden, 1024) + gram(mixer, 1024) +
+  // The sums of both kinds of blocks' dense layers, and one expert's.
+  const uint64_t dense = 4 * gram(config.hidden, 1024) + 2 * gram(mixer, 1024) +
                          gram(config.shared_ffn, 1024) + gram(2 * config.hidden, 1024);
   return inputs + dense +
          static_cast<uint64_t>(config.experts) * gram(config.expert_ffn, kExpertBlock);
@@ -94,8 +96,10 @@ void HessianTap::see_dense(const model::LinearInput& input) {
     note(dense_.at(std::string(first_of(name))).weights, input.weight);
     return;
   }
-  Dense& dense =
-      dense_.try_emplace(name, Dense{{std::string(input.weight)}, Gram(input.cols)}).first->second;
+  auto at = dense_.find(name);
+  if (at == dense_.end()) at = dense_.emplace(name, Dense{{}, Gram(input.cols)}).first;
+  Dense& dense = at->second;
+  note(dense.weights, input.weight);
   dense.gram.add(input.rows, input.ld, input.count, pool_);
   if (name != kRouter) return;
   for (int64_t r = 0; r < input.count; ++r) {
@@ -126,7 +130,7 @@ void HessianTap::hand_over(Gram& own, const std::vector<double>& all, int64_t al
   const double l = shrinkage(n, rows);
   const double scale = l * static_cast<double>(std::max<int64_t>(rows, 1)) /
                        static_cast<double>(std::max<int64_t>(all_rows, 1));
-  std::vector<double> values = own.finish(pool_);
+  std::vector<double>& values = own.finish(pool_);
   pool_.for_each(n, [&](int64_t r, int) {
     for (int64_t i = r * n; i < (r + 1) * n; ++i) {
       const auto at = static_cast<size_t>(i);
@@ -138,6 +142,7 @@ void HessianTap::hand_over(Gram& own, const std::vector<double>& all, int64_t al
 
 void HessianTap::consume(const HessianConsumer& consumer) {
   for (auto& [name, dense] : dense_) {
+    if (dense.weights.empty()) continue;  // of another kind of block
     const int64_t n = dense.gram.columns(), rows = dense.gram.rows();
     consumer({dense.weights, layer_, -1, n, dense.gram.finish(pool_), rows, 0});
   }
@@ -150,8 +155,9 @@ void HessianTap::consume(const HessianConsumer& consumer) {
 void HessianTap::consume_gate_up(const HessianConsumer& consumer) {
   Gram& layer = dense_.at(kRouter).gram;
   const std::vector<double>& all = layer.finish(pool_);
+  Gram own(config_.hidden);
   for (int64_t e = 0; e < config_.experts; ++e) {
-    Gram own(config_.hidden);
+    own.clear();
     std::vector<const uint16_t*> rows;
     for (const int32_t token : gate_up_[static_cast<size_t>(e)]) {
       rows.push_back(inputs_.data() + token * config_.hidden);
