@@ -17,8 +17,8 @@ struct Step {
   double rate() const { return saving / static_cast<double>(bytes); }
 };
 
-// The choices on the lower convex hull of cost over bytes, from the smallest to the cheapest one;
-// of equal ones the first.
+}  // namespace
+
 std::vector<size_t> hull_of(const std::vector<Choice>& choices) {
   std::vector<size_t> order(choices.size());
   std::iota(order.begin(), order.end(), size_t{0});
@@ -41,8 +41,6 @@ std::vector<size_t> hull_of(const std::vector<Choice>& choices) {
   }
   return hull;
 }
-
-}  // namespace
 
 Relaxation relax(const Problem& problem) {
   std::vector<size_t> choice;

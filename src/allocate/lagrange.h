@@ -7,6 +7,10 @@
 
 namespace karat::allocate {
 
+// The choices on the lower convex hull of cost over bytes, from the smallest to the cheapest one,
+// as indices; of equal ones the first.
+std::vector<size_t> hull_of(const std::vector<Choice>& choices);
+
 struct Relaxation {
   // Cost that one byte more would save: the price at which the items' own best choices fit.
   double price = 0;

@@ -12,6 +12,11 @@ Problem two_items() {
   return problem;
 }
 
+TEST(HullOf, LeavesOutWhatLiesAbove) {
+  EXPECT_EQ(hull_of(two_items().items[0]), (std::vector<size_t>{0, 2, 3}));
+  EXPECT_EQ(hull_of({{30, 3}, {10, 6}, {40, 3}}), (std::vector<size_t>{1, 0}));
+}
+
 TEST(Relax, TakesStepsByWhatTheySavePerByte) {
   Problem problem = two_items();
   problem.budget = 55;

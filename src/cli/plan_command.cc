@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "cli/plan_report.h"
 #include "cli/quantize_receipt.h"
@@ -15,6 +16,7 @@
 #include "recipe/plan.h"
 #include "recipe/probe.h"
 #include "recipe/quantize.h"
+#include "recipe/refine.h"
 
 namespace karat::cli {
 
@@ -62,6 +64,7 @@ class Planning {
     const recipe::Policy policy = read_recipe();
     const recipe::Effort& effort = recipe::effort_named(request_.effort);
     require_probe_memory(effort);
+    require_text(text, effort);
     const recipe::PlanCache cache(request_.cache.empty() ? request_.stats + "/plan.cache"
                                                          : request_.cache);
     const recipe::Planner planner(
@@ -69,6 +72,7 @@ class Planning {
          base::sha256_of_file(imatrix_)},
         policy, effort, static_cast<uint64_t>(common_.seed), alignment(), cache, pool);
     recipe::Plan plan = solve(planner, target);
+    if (effort.design_windows > 0) refine(planner, effort, target, cache, pool, plan);
     plan.target = target.text;
     if (!request_.out.empty()) {
       base::write_file(request_.out, recipe::plan_json(plan).dump(1) + "\n");
@@ -150,6 +154,41 @@ class Planning {
                    recipe::Probe::bytes_needed(*opened_.source, opened_.config, tokens,
                                                recipe::Planner::kContext, {}),
                    "plan: passes over " + std::to_string(tokens) + " tokens");
+  }
+
+  // Before hours of work.
+  void require_text(const calib::Packet& text, const recipe::Effort& effort) const {
+    if (effort.design_windows == 0) return;
+    const int64_t windows = effort.windows + effort.design_windows + effort.test_windows;
+    const int64_t needed = windows * recipe::Planner::kContext;
+    if (static_cast<int64_t>(text.tokens.size()) >= needed) return;
+    throw fail(
+        ErrorKind::usage,
+        "--effort %s needs %lld tokens of calibration text, %s has %zu; calibrate with more, "
+        "or take another effort",
+        effort.name.c_str(), static_cast<long long>(needed),
+        base::printable(request_.stats).c_str(), text.tokens.size());
+  }
+
+  // Replaces the plan if a better one is found.
+  void refine(const recipe::Planner& planner, const recipe::Effort& effort, const Target& target,
+              const recipe::PlanCache& cache, base::ThreadPool& pool, recipe::Plan& plan) const {
+    const uint64_t budget =
+        target.bytes - (target.whole_file ? plan.file_bytes - plan.data_bytes : 0);
+    const recipe::Refinement found = recipe::refine(planner, plan, budget,
+                                                    {.skip = effort.windows,
+                                                     .design_windows = effort.design_windows,
+                                                     .test_windows = effort.test_windows,
+                                                     .seed = static_cast<uint64_t>(common_.seed)},
+                                                    cache, pool);
+    base::info(
+        "refinement: %lld runs, %lld tensors would change, KLD on other text %.6g, before "
+        "%.6g, difference %.3g .. %.3g (95 %%): %s",
+        static_cast<long long>(found.runs), static_cast<long long>(found.changed), found.after,
+        found.before, found.low, found.high, found.accepted ? "accepted" : "not accepted");
+    recipe::Plan better = found.plan;
+    better.file_bytes = file_bytes(better);
+    if (!target.whole_file || better.file_bytes <= target.bytes) plan = std::move(better);
   }
 
   // The file that quantize --plan will write.

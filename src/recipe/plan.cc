@@ -1,8 +1,10 @@
 #include "recipe/plan.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "allocate/knapsack.h"
+#include "allocate/lagrange.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -25,28 +27,8 @@ constexpr double kMtpShare = 0.1;
 const std::vector<Effort>& efforts() {
   static const std::vector<Effort> all = {{"fast", int64_t{1} << 19, 0, {0.15}, 4},
                                           {"balanced", int64_t{1} << 22, 64, {0.08, 0.2}, 8},
-                                          {"best", int64_t{1} << 24, 256, {0.08, 0.2}, 32}};
+                                          {"best", int64_t{1} << 24, 256, {0.08, 0.2}, 32, 16, 64}};
   return all;
-}
-
-// Candidates that share a type: one item of the knapsack.
-struct Item {
-  std::vector<const Candidates*> members;
-};
-
-std::vector<Item> items_of(const std::vector<Candidates>& candidates) {
-  std::vector<Item> items;
-  std::map<int64_t, size_t> groups;
-  for (const Candidates& each : candidates) {
-    const auto known = each.group >= 0 ? groups.find(each.group) : groups.end();
-    if (known != groups.end()) {
-      items[known->second].members.push_back(&each);
-      continue;
-    }
-    if (each.group >= 0) groups[each.group] = items.size();
-    items.push_back({{&each}});
-  }
-  return items;
 }
 
 }  // namespace
@@ -76,7 +58,10 @@ Planner::Planner(const PlanInputs& inputs, const Policy& policy, const Effort& e
       model_(model_identity(inputs.source)) {
   for (const TypeDecision& decision : order_) {
     const TensorInfo& info = inputs.source.tensors()[decision.tensor];
-    if (std::string_view(decision.decided_by) == "kept") continue;
+    if (std::string_view(decision.decided_by) == "kept") {
+      kept_bytes_ += padded(decision.tensor, decision.type);
+      continue;
+    }
     if (tensor::info(info.dtype).quantized()) {
       throw fail(ErrorKind::usage, "%s is already %s; plan for the BF16 original",
                  inputs.source.place_of(info).c_str(),
@@ -135,60 +120,51 @@ double Planner::error_of(size_t tensor, DType type) const {
   return error == errors.end() ? 0 : error->second;
 }
 
-std::vector<Candidates> Planner::candidates(uint64_t budget) const {
-  return candidates_of(policy_, inputs_.source, tensors_, weighted_, budget);
-}
-
-namespace {
-
-allocate::Problem problem_of(const std::vector<Item>& items, uint64_t budget, const auto& bytes,
-                             const auto& cost) {
+// The knapsack's items: candidates that share a type, as their choices the types of the first.
+struct Planner::Items {
+  std::vector<Candidates> candidates;
+  std::vector<std::vector<const Candidates*>> members;
   allocate::Problem problem;
-  problem.budget = budget;
-  for (const Item& item : items) {
+};
+
+Planner::Items Planner::items(uint64_t budget) const {
+  Items items;
+  items.candidates = candidates_of(policy_, inputs_.source, tensors_, weighted_, budget);
+  std::map<int64_t, size_t> groups;
+  for (const Candidates& each : items.candidates) {
+    const auto known = each.group >= 0 ? groups.find(each.group) : groups.end();
+    if (known != groups.end()) {
+      items.members[known->second].push_back(&each);
+      continue;
+    }
+    if (each.group >= 0) groups[each.group] = items.members.size();
+    items.members.push_back({&each});
+  }
+  for (const auto& members : items.members) {
     std::vector<allocate::Choice> choices;
-    for (const DType type : item.members[0]->types) {
+    for (const DType type : members[0]->types) {
       allocate::Choice choice;
-      for (const Candidates* member : item.members) {
-        choice.bytes += bytes(member->tensor, type);
-        choice.cost += cost(member->tensor, type);
+      for (const Candidates* member : members) {
+        choice.bytes += padded(member->tensor, type);
+        choice.cost +=
+            gain_of(inputs_.source.tensors()[member->tensor].name) * error_of(member->tensor, type);
       }
       choices.push_back(choice);
     }
-    problem.items.push_back(std::move(choices));
+    items.problem.items.push_back(std::move(choices));
   }
-  return problem;
+  if (budget == 0) return items;
+  const uint64_t free = budget < kept_bytes_ ? 0 : budget - kept_bytes_;
+  if (allocate::bytes_min(items.problem) > free) items = this->items(0);  // floors do not fit
+  items.problem.budget = free;
+  return items;
 }
 
-}  // namespace
-
-Plan Planner::solve(uint64_t budget) const {
-  uint64_t kept = 0;
-  for (const TypeDecision& decision : order_) {
-    if (std::string_view(decision.decided_by) == "kept") {
-      kept += padded(decision.tensor, decision.type);
-    }
-  }
-  CHECK(budget >= bytes_min());
-  const auto bytes = [&](size_t tensor, DType type) { return padded(tensor, type); };
-  const auto cost = [&](size_t tensor, DType type) {
-    return gain_of(inputs_.source.tensors()[tensor].name) * error_of(tensor, type);
-  };
-  std::vector<Candidates> all = candidates(budget);
-  std::vector<Item> items = items_of(all);
-  allocate::Problem problem = problem_of(items, budget - kept, bytes, cost);
-  if (allocate::bytes_min(problem) > problem.budget) {  // the floors do not fit after all
-    all = candidates(0);
-    items = items_of(all);
-    problem = problem_of(items, budget - kept, bytes, cost);
-  }
-  const allocate::Solution solution = allocate::solve(problem);
-  base::verbose("plan: cost %.9g, at least %.9g%s", solution.assignment.cost, solution.bound,
-                solution.exact ? ", exact" : "");
+Plan Planner::plan_of(const Items& items, const std::vector<size_t>& choice) const {
   std::map<size_t, std::pair<DType, std::string>> chosen;
-  for (size_t i = 0; i < items.size(); ++i) {
-    const DType type = items[i].members[0]->types[solution.assignment.choice[i]];
-    for (const Candidates* member : items[i].members) {
+  for (size_t i = 0; i < items.members.size(); ++i) {
+    const DType type = items.members[i][0]->types[choice[i]];
+    for (const Candidates* member : items.members[i]) {
       chosen[member->tensor] = {type, member->decided_by};
     }
   }
@@ -201,9 +177,9 @@ Plan Planner::solve(uint64_t budget) const {
   for (const TypeDecision& decision : order_) {
     TensorInfo info = inputs_.source.tensors()[decision.tensor];
     PlannedTensor tensor{info.name, decision.type, "kept"};
-    if (const auto choice = chosen.find(decision.tensor); choice != chosen.end()) {
-      tensor.type = choice->second.first;
-      tensor.decided_by = choice->second.second;
+    if (const auto choice_of = chosen.find(decision.tensor); choice_of != chosen.end()) {
+      tensor.type = choice_of->second.first;
+      tensor.decided_by = choice_of->second.second;
       tensor.gain = gain_of(info.name);
       tensor.error = error_of(decision.tensor, tensor.type);
     }
@@ -216,31 +192,73 @@ Plan Planner::solve(uint64_t budget) const {
   return plan;
 }
 
-uint64_t Planner::bytes_min() const {
-  uint64_t bytes = 0;
-  const std::vector<Candidates> all = candidates(0);
-  const auto none = [](size_t, DType) { return 0.0; };
-  bytes = allocate::bytes_min(problem_of(
-      items_of(all), 0, [&](size_t tensor, DType type) { return padded(tensor, type); }, none));
-  for (const TypeDecision& decision : order_) {
-    if (std::string_view(decision.decided_by) == "kept") {
-      bytes += padded(decision.tensor, decision.type);
+Plan Planner::solve(uint64_t budget, const Correction* correction) const {
+  CHECK(budget >= bytes_min());
+  Items items = this->items(budget);
+  allocate::Problem problem = items.problem;
+  std::vector<std::vector<size_t>> types(problem.items.size());  // of the problem's choices
+  const std::vector<Movable> movable =
+      correction == nullptr ? std::vector<Movable>{} : movables(correction->plan, budget);
+  for (size_t i = 0; i < problem.items.size(); ++i) {
+    std::vector<allocate::Choice> choices;
+    double factor = 1;
+    if (correction != nullptr) {
+      const std::string& name = inputs_.source.tensors()[items.members[i][0]->tensor].name;
+      const auto known = correction->factors.find(name);
+      if (known != correction->factors.end()) factor = known->second;
     }
+    for (size_t t = 0; t < problem.items[i].size(); ++t) {
+      const DType type = items.members[i][0]->types[t];
+      const bool near = correction == nullptr || type == movable[i].down ||
+                        type == movable[i].now || type == movable[i].up;
+      if (!near) continue;
+      types[i].push_back(t);
+      choices.push_back({problem.items[i][t].bytes, factor * problem.items[i][t].cost});
+    }
+    problem.items[i] = std::move(choices);
   }
-  return bytes;
+  const allocate::Solution solution = allocate::solve(problem);
+  base::verbose("plan: cost %.9g, at least %.9g%s", solution.assignment.cost, solution.bound,
+                solution.exact ? ", exact" : "");
+  std::vector<size_t> choice = solution.assignment.choice;
+  for (size_t i = 0; i < choice.size(); ++i) choice[i] = types[i][choice[i]];
+  return plan_of(items, choice);
 }
 
-uint64_t Planner::bytes_max() const {
-  const std::vector<Candidates> all = candidates(0);
-  const auto none = [](size_t, DType) { return 0.0; };
-  uint64_t bytes = allocate::bytes_max(problem_of(
-      items_of(all), 0, [&](size_t tensor, DType type) { return padded(tensor, type); }, none));
-  for (const TypeDecision& decision : order_) {
-    if (std::string_view(decision.decided_by) == "kept") {
-      bytes += padded(decision.tensor, decision.type);
+std::vector<Movable> Planner::movables(const Plan& plan, uint64_t budget) const {
+  const Items items = this->items(budget);
+  std::map<std::string, DType> now;
+  for (const PlannedTensor& tensor : plan.tensors) now[tensor.name] = tensor.type;
+  std::vector<Movable> out;
+  for (size_t i = 0; i < items.members.size(); ++i) {
+    const std::vector<DType>& types = items.members[i][0]->types;
+    const std::vector<allocate::Choice>& choices = items.problem.items[i];
+    Movable movable;
+    for (const Candidates* member : items.members[i]) movable.tensors.push_back(member->tensor);
+    movable.now = now.at(inputs_.source.tensors()[movable.tensors[0]].name);
+    const auto at = std::find(types.begin(), types.end(), movable.now);
+    CHECK(at != types.end());
+    const allocate::Choice& here = choices[static_cast<size_t>(at - types.begin())];
+    movable.down = movable.up = movable.now;
+    movable.bytes = here.bytes;
+    for (const size_t t : allocate::hull_of(choices)) {
+      const auto step = static_cast<double>(choices[t].bytes) - static_cast<double>(here.bytes);
+      const double cost = choices[t].cost - here.cost;
+      if (step < 0) {
+        movable.down = types[t], movable.save_down = -step, movable.lose_down = cost;
+      } else if (step > 0 && movable.up == movable.now) {
+        movable.up = types[t], movable.pay_up = step, movable.gain_up = -cost;
+      }
     }
+    out.push_back(std::move(movable));
   }
-  return bytes;
+  return out;
 }
+
+double Planner::divergence(double cost) const { return std::pow(cost, gains_.exponent); }
+
+uint64_t Planner::bytes_min() const { return kept_bytes_ + allocate::bytes_min(items(0).problem); }
+
+uint64_t Planner::bytes_max() const { return kept_bytes_ + allocate::bytes_max(items(0).problem); }
 
 }  // namespace karat::recipe
