@@ -46,6 +46,10 @@ class Planning {
         importance_(format::read_imatrix(imatrix_)) {
     inputs_ = opened_.files;
     inputs_.push_back(imatrix_);
+    // quantize makes Hessians of the text then, and says so in the file.
+    if (base::file_exists(stats_hessians(request.stats))) {
+      inputs_.push_back(stats_text(request.stats));
+    }
     if (!request.out.empty()) {
       base::check_output(request.out, {.force = common.force, .inputs = inputs_});
     }

@@ -43,20 +43,26 @@ std::vector<size_t> ranks_of(const recipe::Plan& plan) {
 }
 
 std::string table(const recipe::Plan& plan) {
-  std::string text = strf("%-40s %-8s %-7s %14s %12s %10s %10s %8s %5s\n", "tensor", "type", "by",
-                          "bytes", "bytes/token", "error", "gain", "damage", "rank");
+  std::string text =
+      strf("%-40s %-8s %-7s %14s %12s %10s %10s %8s %5s %7s %7s\n", "tensor", "type", "by", "bytes",
+           "bytes/token", "error", "gain", "damage", "rank", "up", "down");
   const double total = plan.cost();
   const std::vector<size_t> ranks = ranks_of(plan);
   for (size_t i = 0; i < plan.tensors.size(); ++i) {
     const recipe::PlannedTensor& tensor = plan.tensors[i];
     if (tensor.decided_by == "kept") continue;
-    text += strf("%-40s %-8s %-7s %14llu %12llu %10.3g %10.3g %7.3f%% %5zu\n",
+    text += strf("%-40s %-8s %-7s %14llu %12llu %10.3g %10.3g %7.3f%% %5zu %7.3g %7.3g\n",
                  base::printable(tensor.name).c_str(), name_of(tensor.type).c_str(),
                  tensor.decided_by.c_str(), static_cast<unsigned long long>(tensor.bytes),
                  static_cast<unsigned long long>(tensor.bytes_per_token), tensor.error, tensor.gain,
-                 total > 0 ? 100 * tensor.cost() / total : 0, ranks[i]);
+                 total > 0 ? 100 * tensor.cost() / total : 0, ranks[i], tensor.rate_up,
+                 tensor.rate_down);
   }
-  return text;
+  return text +
+         "error: of the type, relative to the tensor's outputs; gain: what a unit of it costs; "
+         "damage: the share\nof all costs; up, down: per cent of all costs that the next larger "
+         "type would save, and the next\nsmaller one add, for one per cent of all bytes: a plan "
+         "ends where they meet.\n\n";
 }
 
 }  // namespace

@@ -222,7 +222,22 @@ Plan Planner::solve(uint64_t budget, const Correction* correction) const {
                 solution.exact ? ", exact" : "");
   std::vector<size_t> choice = solution.assignment.choice;
   for (size_t i = 0; i < choice.size(); ++i) choice[i] = types[i][choice[i]];
-  return plan_of(items, choice);
+  Plan plan = plan_of(items, choice);
+  add_rates(plan, budget);
+  return plan;
+}
+
+void Planner::add_rates(Plan& plan, uint64_t budget) const {
+  std::map<std::string, PlannedTensor*> by_name;
+  for (PlannedTensor& tensor : plan.tensors) by_name[tensor.name] = &tensor;
+  const double scale = plan.cost() > 0 ? static_cast<double>(budget) / plan.cost() : 0;
+  for (const Movable& movable : movables(plan, budget)) {
+    for (const size_t tensor : movable.tensors) {
+      PlannedTensor& planned = *by_name.at(inputs_.source.tensors()[tensor].name);
+      if (movable.pay_up > 0) planned.rate_up = scale * movable.gain_up / movable.pay_up;
+      if (movable.save_down > 0) planned.rate_down = scale * movable.lose_down / movable.save_down;
+    }
+  }
 }
 
 std::vector<Movable> Planner::movables(const Plan& plan, uint64_t budget) const {

@@ -86,6 +86,7 @@ class Planner {
   // Those of the budget, with the floors that it allows.
   Items items(uint64_t budget) const;
   Plan plan_of(const Items& items, const std::vector<size_t>& choice) const;
+  void add_rates(Plan& plan, uint64_t budget) const;
   void measure_table(const Effort& effort, const PlanCache& cache, base::ThreadPool& pool);
   double gain_of(const std::string& name) const;
   double error_of(size_t tensor, tensor::DType type) const;

@@ -35,6 +35,8 @@ Json tensor_json(const PlannedTensor& tensor) {
   if (tensor.gain > 0) {
     json.set("error", tensor.error);
     json.set("gain", tensor.gain);
+    json.set("rate_up", tensor.rate_up);
+    json.set("rate_down", tensor.rate_down);
   }
   return json;
 }
@@ -53,6 +55,8 @@ PlannedTensor tensor_of(const Json& json) {
   tensor.bytes_per_token = json.at("bytes_per_token").as_uint();
   if (const Json* error = json.find("error")) tensor.error = error->as_double();
   if (const Json* gain = json.find("gain")) tensor.gain = gain->as_double();
+  if (const Json* rate = json.find("rate_up")) tensor.rate_up = rate->as_double();
+  if (const Json* rate = json.find("rate_down")) tensor.rate_down = rate->as_double();
   return tensor;
 }
 

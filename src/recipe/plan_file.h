@@ -21,6 +21,10 @@ struct PlannedTensor {
   // For those that were weighed: relative error of the type, and what a unit of error costs.
   double error = 0, gain = 0;
   double cost() const { return gain * error; }
+  // Share of the whole cost that the next larger type would save, and that the next smaller one
+  // would add, per share of the whole bytes; 0 where there is none. A plan is where all of the
+  // first are below all of the second, about.
+  double rate_up = 0, rate_down = 0;
 };
 
 struct Plan {

@@ -121,6 +121,53 @@ TEST_F(Planned, FilesHaveTheirTargetsSize) {
   }
 }
 
+TEST_F(Planned, WithHessiansTheSizeIsStillTheTargets) {
+  ASSERT_TRUE(succeeded(
+      run_karat({"calibrate", "-m", kCheckpoint, "-f", kCheckpoint + "/merges.txt", "--chunks", "2",
+                 "--hessians", "--force", "-o", folder_.path("stats"), "-q"})));
+  ASSERT_TRUE(succeeded(plan({"--target-size", "500000"})));
+  ASSERT_TRUE(succeeded(quantize("h.gguf")));
+  const base::Json json = base::parse_json(test::read_bytes(folder_.path("plan")));
+  EXPECT_EQ(json.at("file_bytes").as_uint(), size("h.gguf"));
+}
+
+// What a killed plan has measured is taken up: the plan is the one of a run that nobody stopped.
+TEST_F(Planned, KilledPlansGoOnWhereTheyWere) {
+  const std::vector<std::string> target = {"--target-bpw", "6", "--cache"};
+  const auto with = [&](const char* cache) {
+    std::vector<std::string> line = target;
+    line.push_back(folder_.path(cache));
+    return line;
+  };
+  ASSERT_TRUE(succeeded(plan(with("whole"), "whole.json")));
+  const std::vector<std::string> line = {"plan",
+                                         "-m",
+                                         kCheckpoint,
+                                         "--stats",
+                                         folder_.path("stats"),
+                                         "--effort",
+                                         "fast",
+                                         "-o",
+                                         folder_.path("killed.json"),
+                                         "--target-bpw",
+                                         "6",
+                                         "--cache",
+                                         folder_.path("killed")};
+  int kept = 0;
+  for (const char* limit : {"0.3", "0.6", "0.9"}) {
+    run_karat(line, {.wrapper = {"/usr/bin/timeout", "-s", "KILL", limit}});
+    if (!std::filesystem::exists(folder_.path("killed"))) continue;
+    kept = 0;
+    for (const auto& file : std::filesystem::directory_iterator(folder_.path("killed"))) {
+      kept += file.path().extension() == ".json" ? 1 : 0;
+    }
+  }
+  ASSERT_TRUE(succeeded(plan(with("killed"), "killed.json")));
+  EXPECT_EQ(test::read_bytes(folder_.path("killed.json")),
+            test::read_bytes(folder_.path("whole.json")))
+      << kept << " results had been kept";
+}
+
 TEST_F(Planned, LikeATypeAndBitsPerWeight) {
   const Outcome like = plan({"--like", "Q4_0", "--json", "--explain"});
   ASSERT_TRUE(succeeded(like));
