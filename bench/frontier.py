@@ -3,12 +3,14 @@
 
 usage: bench/frontier.py FOLDER [--model MODEL] [--calibration TEXT] [--text TEXT] [--other TEXT]
                          [--karat PATH] [--stock PATH] [--points IQ2_M,..] [--bpw 2.5,..]
-                         [--chunks N] [--effort E] [--confirm] [--svg FILE]
+                         [--chunks N] [--effort E] [--no-hessians] [--confirm]
+                         [--svg FILE]
 
-Makes, in FOLDER, a BF16 file of MODEL (the demo model), the statistics of the calibration text and
-of every point two files with the same bytes of tensors: the peer's and karat's. The peers are the
-stock library's quantizer with those statistics, with its own mixture of types (--points) and with
-the types that the target-bpw method chooses (--bpw, target_bpw.py). karat's files by name:
+Makes, in FOLDER, a BF16 file of MODEL (the demo model; not of a GGUF file), the statistics of the
+calibration text and of every point two files with the same bytes of tensors: the peer's and
+karat's. The peers are the stock library's quantizer with those statistics, with its own mixture of
+types (--points) and with the types that the target-bpw method chooses (--bpw, target_bpw.py).
+karat's files by name:
 
   encoder     the peer's types, karat's encoder
   allocation  the types of karat plan, the stock library's encoder
@@ -48,10 +50,13 @@ class Bench:
         os.makedirs(options.folder, exist_ok=True)
         folder = stock.installed(options.stock)
         self.library, self.codec = stock.Stock(folder), Codec(folder)
-        self.model = self.once("bf16.gguf", "convert", options.model, "--no-mtp", "--outtype",
-                               "bf16", "--no-receipt", "-o")
+        self.model = options.model
+        if not self.model.endswith(".gguf"):
+            self.model = self.once("bf16.gguf", "convert", self.model, "--no-mtp", "--outtype",
+                                   "bf16", "--no-receipt", "-o")
         self.stats = self.once("stats", "calibrate", "-m", self.model, "-f", options.calibration,
-                               "-c", CHUNK, "--chunks", options.calibration_chunks, "-o")
+                               "-c", CHUNK, "--chunks", options.calibration_chunks,
+                               *([] if options.no_hessians else ["--hessians"]), "-o")
         self.statistics = os.path.join(self.stats, "imatrix.gguf")
         self.source, self.imatrix = Gguf(self.model), Imatrix(self.statistics)
         self.values = {name: self.imatrix.values(name) for name in self.imatrix.names()}
@@ -87,16 +92,17 @@ class Bench:
         if os.path.exists(path):
             return path
         if point in stock.FILE_TYPES:
-            self.library.quantize(self.model, path, point, self.values)
+            self.stock_quantize(path, point)
             return path
         table = target_bpw.error_table(self.codec, self.source, self.imatrix, self.quantizable(),
                                        self.path("target-bpw.json"))
         types = target_bpw.choose_types(table, self.source, float(point))
-        self.stock_encoded(types, path)
+        self.stock_quantize(path, "Q4_K_M", types=type_patterns(types))
         return path
 
-    def stock_encoded(self, types, path):
-        self.library.quantize(self.model, path, "Q4_K_M", self.values, types=type_patterns(types))
+    def stock_quantize(self, path, file_type, **more):
+        self.library.quantize(self.model, path + ".partial", file_type, self.values, **more)
+        os.replace(path + ".partial", path)
 
     def ours(self, variant, point):
         path = self.path("ours-%s-%s.gguf" % (variant, point))
@@ -110,8 +116,8 @@ class Bench:
         rules = self.path("types-%s.txt" % point)
         with open(rules, "w", encoding="utf-8") as file:
             file.writelines("^%s$=%s\n" % (re.escape(n), kind) for n, kind in types.items())
-        self.karat("quantize", "--imatrix", self.statistics, "--tensor-type-file", rules,
-                   "--no-receipt", self.model, path, "Q4_K_M")
+        self.karat("quantize", "--stats", self.stats, "--tensor-type-file", rules, "--no-receipt",
+                   self.model, path, "Q4_K_M")
 
     def plan(self, point):
         """The plan for the bytes of the peer's tensors."""
@@ -130,7 +136,8 @@ class Bench:
 
     def allocation(self, point, path):
         planned = Gguf(self.ours("all", point)).tensors.items()
-        self.stock_encoded({n: t.kind for n, t in planned if t.kind != "F32"}, path)
+        types = {n: t.kind for n, t in planned if t.kind != "F32"}
+        self.stock_quantize(path, "Q4_K_M", types=type_patterns(types))
 
     def compare(self, ours, peer, text):
         return self.karat("eval", "kld", "-m", ours, "--against", peer, "--ref", self.model, "-f",
@@ -223,6 +230,8 @@ def main():
     parser.add_argument("--variants", default=",".join(OURS))
     parser.add_argument("--calibration-chunks", type=int, default=1000)
     parser.add_argument("--chunks", type=int, default=32)
+    parser.add_argument("--no-hessians", action="store_true",
+                        help="karat encodes with the importance alone")
     parser.add_argument("--effort", default="balanced", help="of karat plan")
     parser.add_argument("--confirm", action="store_true")
     parser.add_argument("--svg")
