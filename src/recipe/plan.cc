@@ -25,8 +25,8 @@ namespace {
 constexpr double kMtpShare = 0.1;
 
 const std::vector<Effort>& efforts() {
-  static const std::vector<Effort> all = {{"fast", int64_t{1} << 19, 0, {0.15}, 4},
-                                          {"balanced", int64_t{1} << 22, 64, {0.08, 0.2}, 8},
+  static const std::vector<Effort> all = {{"fast", int64_t{1} << 19, 0, {0.15}, 2},
+                                          {"balanced", int64_t{1} << 22, 64, {0.2}, 8},
                                           {"best", int64_t{1} << 24, 256, {0.08, 0.2}, 32, 16, 64}};
   return all;
 }
