@@ -4,6 +4,7 @@
 struct Lanes {
   static constexpr int kCount = 8;
   static constexpr int kTileRows = 4;
+  static constexpr int kRowsDirectly = 0;
   template <class Kind>
   static constexpr int kRowsAtOnce = 4;
   struct Int {

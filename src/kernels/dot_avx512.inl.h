@@ -3,6 +3,7 @@
 struct Lanes {
   static constexpr int kCount = 16;
   static constexpr int kTileRows = 12;
+  static constexpr int kRowsDirectly = 16;
   template <class Kind>
   static constexpr int kRowsAtOnce = Kind::kSub == 32 ? 12 : 8;
   using Int = I16x;

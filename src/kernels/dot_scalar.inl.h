@@ -1,9 +1,11 @@
 // The integer product's vectors: the rows of a group that are multiplied together, and the rows of
-// inputs in a tile (and of those, how many at once). The other dot_*.inl.h give the same names; see
+// inputs in a tile (and of those, how many at once); up to how many rows it is faster not to unpack
+// the weights first. The other dot_*.inl.h give the same names; see
 // gemm_i8.inl.h for their use.
 struct Lanes {
   static constexpr int kCount = 16;
   static constexpr int kTileRows = 2;
+  static constexpr int kRowsDirectly = 16;
   template <class Kind>
   static constexpr int kRowsAtOnce = 2;
   using Int = I16x;

@@ -8,7 +8,6 @@
 
 constexpr int64_t kRowsAtATime = 192;  // totals of 12 KiB; the rows of 2048 columns fit an L2
 static_assert(kRowsAtATime % Lanes::kTileRows == 0);
-constexpr int64_t kRowsDirectly = 16;  // from more rows on unpacking pays
 
 // Where the fields of a QuantizedBlock start, in words; in a tile of n rows n times that.
 constexpr int kScaleWord = offsetof(QuantizedBlock, scale) / 4;
@@ -230,6 +229,18 @@ ISA_INLINE void multiply_tiles(const PanelPlan& plan, const uint8_t* w, const in
   }
 }
 
+// Whichever of the two is faster.
+template <class Format>
+ISA_INLINE void multiply_rows(const PanelPlan& plan, const uint8_t* w, const int32_t* x,
+                              int64_t rows, float* totals) {
+  if constexpr (Lanes::kRowsDirectly > 0) {
+    if (rows <= Lanes::kRowsDirectly) {
+      return multiply_tiles<Format, Lanes::kTileRows>(plan, w, x, rows, totals);
+    }
+  }
+  multiply_group<Format>(plan, w, x, rows, totals);
+}
+
 template <class Format>
 void gemm_packed(const IntegerProduct& a) noexcept {
   const int64_t group_bytes = packed_bytes(a.type, kGroupRows, a.cols);
@@ -241,11 +252,7 @@ void gemm_packed(const IntegerProduct& a) noexcept {
     const int32_t* x = reinterpret_cast<const int32_t*>(a.x) + row * row_words;
     const auto* w = reinterpret_cast<const uint8_t*>(a.w);
     for (int64_t f = 0; f < a.features; f += kGroupRows, w += group_bytes) {
-      if (rows <= kRowsDirectly) {
-        multiply_tiles<Format, Lanes::kTileRows>(plan, w, x, rows, totals);
-      } else {
-        multiply_group<Format>(plan, w, x, rows, totals);
-      }
+      multiply_rows<Format>(plan, w, x, rows, totals);
       const int64_t count = std::min(kGroupRows, a.features - f);
       for (int64_t r = 0; r < rows; ++r) {
         store_piece(a.y + (row + r) * a.ldy + f, count, load(totals + 16 * r));

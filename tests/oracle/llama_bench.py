@@ -44,6 +44,7 @@ def arguments(words):
     add("-ctv", "--cache-type-v", choices=CACHE_TYPES, default="f16")
     add("-fa", "--flash-attn", type=int, choices=(-1, 0, 1), default=-1)
     add("--no-repack", action="store_true")
+    add("--processor", help="the library's build for it, e.g. haswell (AVX2)")
     add("-o", "--output", choices=("json", "md"), default="md")
     options = parser.parse_args(words)
     if any(len(pair) != 2 for pair in options.pg):
@@ -145,7 +146,7 @@ class Bench:
 
 def main():
     options = arguments(sys.argv[1:])
-    bench = Bench(stock.Stock(stock.installed(paths.STOCK)), options)
+    bench = Bench(stock.Stock(stock.installed(paths.STOCK), options.processor), options)
     results = []
     for test in wanted(options):
         results.append(bench.run(*test))

@@ -121,9 +121,10 @@ LOG_CALLBACK = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_vo
 
 
 class Stock:
-    """The loaded library. `log` collects what it says."""
+    """The loaded library. `log` collects what it says. `processor`: one of the library's builds of
+    its CPU backend (haswell is AVX2) instead of the one it would choose."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, processor=None):
         def load(pattern):
             path = sorted(glob.glob(os.path.join(folder, pattern)))[0]
             return ctypes.CDLL(path, mode=ctypes.RTLD_GLOBAL)
@@ -135,8 +136,15 @@ class Stock:
         self.callback = LOG_CALLBACK(
             lambda level, text, _: self.log.append(text.decode(errors="replace")))
         self.lib.llama_log_set(self.callback, None)
-        ggml.ggml_backend_load_all_from_path.argtypes = [ctypes.c_char_p]
-        ggml.ggml_backend_load_all_from_path(folder.encode())
+        if processor:
+            ggml.ggml_backend_load.argtypes = [ctypes.c_char_p]
+            ggml.ggml_backend_load.restype = ctypes.c_void_p
+            path = os.path.join(folder, "libggml-cpu-%s.so" % processor)
+            if not ggml.ggml_backend_load(path.encode()):
+                raise RuntimeError("stock llama.cpp did not load " + path)
+        else:
+            ggml.ggml_backend_load_all_from_path.argtypes = [ctypes.c_char_p]
+            ggml.ggml_backend_load_all_from_path(folder.encode())
         self.lib.llama_backend_init()
         self.declare()
 
