@@ -8,7 +8,7 @@
 // the end unless --keep, and is used again if it is there. CSV on stdout: products of the linear
 // layers, attention and delta rule as TFLOP/s, their share of the machine's fused multiply-adds in
 // float32 measured in the same run, peak of resident memory (of the run alone), bytes of weights
-// read, and processor time.
+// read, and processor time. growth.py runs it for a table and a plot of how the cost grows.
 #include <sys/resource.h>
 
 #include <atomic>
@@ -39,7 +39,7 @@ struct Run {
   int64_t tokens = 0, layers = 0, context = 0;
   int threads = 0;
   bool bf16 = false;
-  int64_t batch = 8192;
+  int64_t batch = 4096;
   bool hessians = false;
 };
 

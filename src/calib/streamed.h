@@ -29,7 +29,7 @@ struct StreamedOptions {
 uint64_t streamed_bytes(const tensor::TensorSource& source, const model::Config& config,
                         const Corpus& corpus, const StreamedOptions& options);
 
-// The largest batch_tokens, a power of two from 256 to 8192, with which streamed_bytes() is at most
+// The largest batch_tokens, a power of two from 256 to 4096, with which streamed_bytes() is at most
 // `bytes_allowed`. Error{memory} naming `limit` ("--mem-limit allows") if there is none, with what
 // is needed and how many tokens would fit.
 int64_t batch_that_fits(const tensor::TensorSource& source, const model::Config& config,

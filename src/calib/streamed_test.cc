@@ -88,8 +88,8 @@ TEST(Streamed, TakesTheLargestBatchThatFits) {
     return batch_that_fits(*tiny.opened.source, tiny.opened.config, corpus, with_batch(0), allowed,
                            "--mem-limit allows");
   };
-  EXPECT_EQ(fit(bytes(8192)), 8192);
-  EXPECT_EQ(fit(bytes(8192) - 1), 4096);
+  EXPECT_EQ(fit(bytes(4096)), 4096);
+  EXPECT_EQ(fit(bytes(4096) - 1), 2048);
   EXPECT_EQ(fit(bytes(256)), 256);
   try {
     fit(bytes(256) - 256);  // one row of 64 floats too much

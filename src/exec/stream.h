@@ -19,7 +19,7 @@
 namespace karat::exec {
 
 struct StreamOptions {
-  int64_t batch_tokens = 8192;  // rows per call of a block: whole sequences, longer ones in pieces
+  int64_t batch_tokens = 4096;  // rows per call of a block: whole sequences, longer ones in pieces
   bool with_mtp = false;        // run the MTP block, if the model has one
   model::ForwardOptions forward = {};
 };
@@ -78,13 +78,13 @@ class LayerStream {
   static StreamMemory memory(const tensor::TensorSource& source, const model::Config& config,
                              int64_t tokens, int64_t longest, const StreamOptions& options);
 
-  // The largest options.batch_tokens, a power of two from 256 to 8192, with which memory() and
+  // The largest options.batch_tokens, a power of two from 256 to 4096, with which memory() and
   // `bytes_beside` are at most `bytes_allowed`.
   static std::optional<int64_t> batch_that_fits(const tensor::TensorSource& source,
                                                 const model::Config& config, int64_t tokens,
                                                 int64_t longest, StreamOptions options,
                                                 uint64_t bytes_beside, uint64_t bytes_allowed);
-  static constexpr int64_t kBatchMin = 256, kBatchMax = 8192;
+  static constexpr int64_t kBatchMin = 256, kBatchMax = 4096;
 
  private:
   struct Layer;
