@@ -1,6 +1,7 @@
 #include "recipe/sequential.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "base/error.h"
@@ -10,6 +11,7 @@
 #include "codec/codec.h"
 #include "exec/stream.h"
 #include "model/names.h"
+#include "recipe/encode.h"
 #include "rounding/encode.h"
 #include "rounding/quadratic.h"
 
@@ -21,7 +23,39 @@ using base::fail;
 namespace {
 
 // Added to the Hessian's diagonal, of its mean.
-constexpr double kDamping = 0.01;
+constexpr double kDamping = 0.03;
+
+// Every so many-th sequence is held out: what is chosen by the others is accepted by it.
+constexpr int64_t kHeldOut = 8;
+
+// Shows the rows of held-out sequences to one tap and the others to another.
+class SplitTap : public model::Tap {
+ public:
+  SplitTap(model::Tap& chosen_by, model::Tap& held_out) : taps_{&chosen_by, &held_out} {}
+
+  void linear_input(const model::LinearInput& input) override {
+    for (int64_t first = 0; first < input.count;) {
+      const bool held = is_held(input, first);
+      int64_t end = first + 1;
+      while (end < input.count && is_held(input, end) == held) ++end;
+      const auto begin = static_cast<size_t>(first), count = static_cast<size_t>(end - first);
+      model::LinearInput part = input;
+      part.rows = input.rows + first * input.ld;
+      part.count = end - first;
+      part.origins = input.origins.subspan(begin, count);
+      if (!input.gate_weights.empty()) part.gate_weights = input.gate_weights.subspan(begin, count);
+      if (!input.ranks.empty()) part.ranks = input.ranks.subspan(begin, count);
+      taps_[held ? 1 : 0]->linear_input(part);
+      first = end;
+    }
+  }
+
+ private:
+  static bool is_held(const model::LinearInput& input, int64_t row) {
+    return input.origins[static_cast<size_t>(row)].sequence % kHeldOut == kHeldOut - 1;
+  }
+  std::array<model::Tap*, 2> taps_;
+};
 
 // A model of which one block's tensors are encoded, in memory, and the rest is the original's.
 class EncodedBlock : public tensor::TensorSource {
@@ -73,16 +107,27 @@ class BlockEncoder {
   }
 
   // Encodes the tensors of the stream's next stage.
-  void encode(exec::LayerStream& stream, calib::HessianTap& tap, EncodedBlock& block) {
+  void encode(exec::LayerStream& stream, const model::Config& config, std::span<const int64_t> ends,
+              EncodedBlock& block) {
     const int64_t layer = stream.next();
+    plain_.clear();
     for (const size_t i : by_layer_[layer]) {
-      block.replace(plan_.tensors[i].source_index, plan_.tensors[i].out.dtype);
+      const auto room = block.replace(plan_.tensors[i].source_index, plan_.tensors[i].out.dtype);
+      plain_[i].resize(room.size());
     }
-    stream.observe(tap, nullptr);
-    error_ = {};
+    calib::HessianTap tap(config, ends, pool_), held_out(config, ends, pool_);
+    SplitTap split(tap, held_out);
+    stream.observe(split, nullptr);
     tap.consume([&](const calib::Hessian& hessian) { encode(hessian, block); });
-    base::info("block %lld: error of the outputs %.4f of that with importance alone",
-               static_cast<long long>(layer), error_.full / error_.plain);
+    kept_ = matrices_ = 0, log_ratio_ = 0;
+    held_out.consume([&](const calib::Hessian& hessian) { accept(hessian, block); });
+    if (matrices_ > 0) {
+      base::info(
+          "block %lld: held-out error of the outputs %.3f of that with importance alone; "
+          "%lld of %lld matrices keep that",
+          static_cast<long long>(layer), std::exp(log_ratio_ / static_cast<double>(matrices_)),
+          static_cast<long long>(kept_), static_cast<long long>(matrices_));
+    }
     for (const size_t i : by_layer_[layer]) {
       writer_.write(i, block.bytes(plan_.tensors[i].source_index));
     }
@@ -108,23 +153,68 @@ class BlockEncoder {
     }
   }
 
+  // Which part of a tensor is a matrix.
+  struct Matrix {
+    int64_t first, rows;  // among the tensor's rows
+    size_t begin, bytes;  // among its encoded bytes
+  };
+  static Matrix matrix_of(const TensorPlan& tensor, int64_t expert) {
+    const tensor::Shape& shape = tensor.out.shape;
+    const int64_t rows = shape.rows() / shape.experts();
+    const auto bytes = static_cast<size_t>(rows * tensor.out.row_bytes());
+    return {expert * rows, rows, static_cast<size_t>(expert) * bytes, bytes};
+  }
+
   void encode(size_t index, int64_t expert, const rounding::Quadratic& quadratic,
               EncodedBlock& block) {
     const TensorPlan& tensor = plan_.tensors[index];
-    const tensor::Shape& shape = tensor.out.shape;
-    const int64_t rows = shape.rows() / shape.experts(), first = expert * rows;
-    const std::vector<float> weights = read(tensor, first, rows);
+    const Matrix matrix = matrix_of(tensor, expert);
+    const std::vector<float> weights = read(tensor, matrix.first, matrix.rows);
+    const codec::Codec& codec = codec::codec_for(tensor.out.dtype);
+    rounding::encode_rows(codec, quadratic, weights,
+                          block.bytes(tensor.source_index).subspan(matrix.begin, matrix.bytes),
+                          pool_);
     std::vector<float> importance;
     if (tensor.weighted) {
       importance = tensor::mean_squares(importance_->entries.at(tensor.out.name), expert);
     }
+    const int64_t cols = tensor.out.shape.cols();
     const auto row_bytes = static_cast<size_t>(tensor.out.row_bytes());
-    const auto out =
-        block.bytes(tensor.source_index)
-            .subspan(static_cast<size_t>(first) * row_bytes, static_cast<size_t>(rows) * row_bytes);
-    const rounding::OutputError error = rounding::encode_rows(
-        codec::codec_for(tensor.out.dtype), quadratic, weights, importance, out, pool_);
-    error_.plain += error.plain, error_.full += error.full;
+    const auto out = std::span(plain_[index]).subspan(matrix.begin, matrix.bytes);
+    pool_.for_each(matrix.rows, [&](int64_t row, int) {
+      const auto at = static_cast<size_t>(row);
+      recipe::encode_rows(
+          codec, cols,
+          std::span(weights).subspan(at * static_cast<size_t>(cols), static_cast<size_t>(cols)),
+          importance, out.subspan(at * row_bytes, row_bytes));
+    });
+  }
+
+  // Takes the plain codes where they are no worse on held-out rows.
+  void accept(const calib::Hessian& hessian, EncodedBlock& block) {
+    std::vector<float> form;
+    for (const std::string& name : hessian.weights) {
+      const auto found = by_name_.find(name);
+      if (found == by_name_.end()) continue;
+      if (form.empty()) form = rounding::normalised(hessian.values, hessian.columns, 0, pool_);
+      const TensorPlan& tensor = plan_.tensors[found->second];
+      const Matrix matrix = matrix_of(tensor, std::max<int64_t>(hessian.expert, 0));
+      const std::vector<float> weights = read(tensor, matrix.first, matrix.rows);
+      const codec::Codec& codec = codec::codec_for(tensor.out.dtype);
+      const auto full = block.bytes(tensor.source_index).subspan(matrix.begin, matrix.bytes);
+      const auto plain = std::span(plain_[found->second]).subspan(matrix.begin, matrix.bytes);
+      const auto error = [&](std::span<const std::byte> bytes) {
+        return rounding::output_error(codec, form, hessian.columns, weights, bytes, pool_);
+      };
+      const double with_full = error(full), with_plain = error(plain);
+      ++matrices_;
+      if (with_full > 0 && with_plain > 0) {
+        log_ratio_ += std::log(std::min(with_full / with_plain, 1.0));
+      }
+      if (with_full < with_plain) continue;
+      std::copy(plain.begin(), plain.end(), full.begin());
+      ++kept_;
+    }
   }
 
   std::vector<float> read(const TensorPlan& tensor, int64_t first, int64_t rows) const {
@@ -150,7 +240,9 @@ class BlockEncoder {
   base::ThreadPool& pool_;
   std::map<std::string, size_t> by_name_;
   std::map<int64_t, std::vector<size_t>> by_layer_;
-  rounding::OutputError error_;
+  std::map<size_t, std::vector<std::byte>> plain_;  // of the block's tensors, by plan index
+  int64_t kept_ = 0, matrices_ = 0;
+  double log_ratio_ = 0;
 };
 
 exec::StreamOptions stream_options(const HessianInputs& inputs) {
@@ -189,7 +281,7 @@ uint64_t hessian_memory(const tensor::TensorSource& source, const QuantizePlan& 
   }
   return exec::LayerStream::memory(source, inputs.config, tokens, longest, stream_options(inputs))
              .total() +
-         calib::HessianTap::bytes_needed(inputs.config, tokens) + 2 * most;
+         2 * calib::HessianTap::bytes_needed(inputs.config, tokens) + 3 * most;
 }
 
 void encode_blocks(const tensor::TensorSource& source, const QuantizePlan& plan,
@@ -215,9 +307,8 @@ void encode_blocks(const tensor::TensorSource& source, const QuantizePlan& plan,
   report.skip(static_cast<double>(stream.next()));
   while (!stream.done()) {
     const int64_t layer = stream.next();
-    calib::HessianTap tap(inputs.config, ends, pool);
     EncodedBlock block(source);
-    encoder.encode(stream, tap, block);
+    encoder.encode(stream, inputs.config, ends, block);
     stream.replace_weights(block);
     stream.run(nullptr, nullptr);
     report.add(1, "block " + std::to_string(layer));

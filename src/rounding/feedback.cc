@@ -10,6 +10,7 @@ namespace karat::rounding {
 namespace {
 
 constexpr int kLanes = 16;  // rows that go through a block side by side
+constexpr int kStrip = 16;  // columns whose errors go to the rest of the block together
 constexpr int kElemsMax = codec::kBlockElemsMax;
 
 // A value of each lane's row per column of a block.
@@ -77,10 +78,16 @@ class Sweep {
         weight_[at][lane] = coded_.weights_of(first + l)[begin + i];
       }
     }
-    for (int i = 0; i < elems_; i += group_) {
-      aim_group(begin, i);
-      for (int64_t l = 0; l < lanes; ++l) round_group(block, first + l, i, static_cast<size_t>(l));
-      for (int k = i; k < i + group_; ++k) pass_on(begin, k, i + group_);
+    for (int strip = 0; strip < elems_; strip += kStrip) {
+      const int end = strip + kStrip;
+      for (int i = strip; i < end; i += group_) {
+        aim_group(begin, i);
+        for (int64_t l = 0; l < lanes; ++l) {
+          round_group(block, first + l, i, static_cast<size_t>(l));
+        }
+        pass_on(begin, i, group_, i + group_, end);
+      }
+      pass_on(begin, strip, kStrip, end, elems_);
     }
   }
 
@@ -111,14 +118,13 @@ class Sweep {
     }
   }
 
-  // Column i's error into the targets of the columns from `from` on.
-  void pass_on(int64_t begin, int i, int from) {
-    const auto& error = error_[static_cast<size_t>(i)];
-    for (int k = from; k < elems_; ++k) {
-      const float a = *feedback(begin + k, begin + i);
-      auto& target = target_[static_cast<size_t>(k)];
-      for (size_t l = 0; l < kLanes; ++l) target[l] += a * error[l];
-    }
+  // The errors of columns [first, first + count) into the targets of columns [from, to).
+  void pass_on(int64_t begin, int first, int count, int from, int to) {
+    if (from >= to) return;
+    kernels::table().panel({feedback(begin + from, begin + first), q_.columns, 1,
+                            error_[static_cast<size_t>(first)].data(), kLanes,
+                            target_[static_cast<size_t>(from)].data(), kLanes, to - from, count,
+                            kLanes});
   }
 
   const Quadratic& q_;

@@ -85,8 +85,8 @@ TEST(Feedback, LowersTheOutputsErrorInEveryFormat) {
     }
     round_with_feedback(q, coded);
     std::vector<double> before(rows), after(rows);
-    output_errors(q, plain.errors.data(), rows, before.data());
-    output_errors(q, coded.errors.data(), rows, after.data());
+    output_errors(q.hessian, n, plain.errors.data(), rows, before.data());
+    output_errors(q.hessian, n, coded.errors.data(), rows, after.data());
     double ratio = 0;
     for (size_t r = 0; r < rows; ++r) ratio += after[r] / before[r] / rows;
     EXPECT_LT(ratio, 0.9) << codec->info().name;

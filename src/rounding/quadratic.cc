@@ -119,24 +119,31 @@ class Cholesky {
 
 }  // namespace
 
-Quadratic make_quadratic(std::span<const double> hessian, int64_t columns, double damping,
-                         base::ThreadPool& pool) {
+std::vector<float> normalised(std::span<const double> hessian, int64_t columns, double damping,
+                              base::ThreadPool& pool) {
   const int64_t n = columns;
   CHECK(n >= 1 && static_cast<int64_t>(hessian.size()) == n * n);
   double trace = 0;
   for (int64_t i = 0; i < n; ++i) trace += hessian[static_cast<size_t>(i * n + i)];
   const bool seen = trace > 0 && std::isfinite(trace);
   const double scale = seen ? static_cast<double>(n) / trace : 0;
-  Quadratic q;
-  q.columns = n;
-  q.hessian.resize(hessian.size());
+  std::vector<float> out(hessian.size());
   pool.for_each(n, [&](int64_t i, int) {
     const auto row = static_cast<size_t>(i * n);
     for (size_t k = 0; k < static_cast<size_t>(n); ++k) {
-      q.hessian[row + k] = static_cast<float>(hessian[row + k] * scale);
+      out[row + k] = static_cast<float>(hessian[row + k] * scale);
     }
-    q.hessian[row + static_cast<size_t>(i)] += static_cast<float>(seen ? damping : 1);
+    out[row + static_cast<size_t>(i)] += static_cast<float>(seen ? damping : 1);
   });
+  return out;
+}
+
+Quadratic make_quadratic(std::span<const double> hessian, int64_t columns, double damping,
+                         base::ThreadPool& pool) {
+  const int64_t n = columns;
+  Quadratic q;
+  q.columns = n;
+  q.hessian = normalised(hessian, columns, damping, pool);
   std::vector<float> reversed(q.hessian.rbegin(), q.hessian.rend());
   Cholesky(reversed, n, pool).run();
   // With the order reversed, H = L L^T has L = (A^T sqrt(D)): A_ik = L(n-1-k, n-1-i) / its pivot.
@@ -155,11 +162,11 @@ Quadratic make_quadratic(std::span<const double> hessian, int64_t columns, doubl
   return q;
 }
 
-void output_errors(const Quadratic& quadratic, const float* errors, int64_t count, double* out) {
-  const int64_t n = quadratic.columns;
+void output_errors(std::span<const float> hessian, int64_t columns, const float* errors,
+                   int64_t count, double* out) {
+  const int64_t n = columns;
   std::vector<float> products(static_cast<size_t>(count * n));
-  kernels::table().gemm_f32(
-      {errors, n, count, quadratic.hessian.data(), n, n, n, products.data(), n});
+  kernels::table().gemm_f32({errors, n, count, hessian.data(), n, n, n, products.data(), n});
   for (int64_t r = 0; r < count; ++r) {
     double sum = 0;
     for (int64_t i = r * n; i < (r + 1) * n; ++i) {

@@ -34,7 +34,13 @@ struct Quadratic {
 Quadratic make_quadratic(std::span<const double> hessian, int64_t columns, double damping,
                          base::ThreadPool& pool);
 
-// e H e^T of `count` rows of errors [count, n], one after the other, into out[count].
-void output_errors(const Quadratic& quadratic, const float* errors, int64_t count, double* out);
+// Quadratic::hessian alone.
+std::vector<float> normalised(std::span<const double> hessian, int64_t columns, double damping,
+                              base::ThreadPool& pool);
+
+// e H e^T of `count` rows of errors [count, n], one after the other, into out[count]; hessian is
+// [n, n].
+void output_errors(std::span<const float> hessian, int64_t columns, const float* errors,
+                   int64_t count, double* out);
 
 }  // namespace karat::rounding

@@ -44,7 +44,7 @@ TEST(Quadratic, ErrorsAreTheFormAndTheSumOfConditionalOnes) {
   const Quadratic q = make_quadratic(random_hessian(n, 40, 2), n, 0.05, pool);
   const std::vector<float> e = random_values(3 * n, 3);
   std::vector<double> out(3);
-  output_errors(q, e.data(), 3, out.data());
+  output_errors(q.hessian, n, e.data(), 3, out.data());
   for (size_t r = 0; r < 3; ++r) {
     double sum = 0;
     for (size_t i = 0; i < n; ++i) {
