@@ -68,7 +68,9 @@ class Types(unittest.TestCase):
               (name, size, by_stock["ppl_p"], by_stock["ppl_q"], 100 * ratio, by_stock["kld"],
                by_stock["kld_se"], alike["kld"], 100 * by_stock["top"]), flush=True)
         self.assertGreater(alike["kld"], EXACT_KLD)
-        self.assertLess(by_stock["kld"], ROUNDING_RATIO * alike["kld"])
+        # A few positions whose router is at a tie make up most of so small a divergence as F16's.
+        self.assertLess(by_stock["kld"] - NOISE * by_stock["kld_se"],
+                        ROUNDING_RATIO * alike["kld"])
         self.assertLess(abs(ratio), max(PERPLEXITY_RATIO, NOISE * by_stock["nll_se"]))
 
 
