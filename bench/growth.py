@@ -39,10 +39,10 @@ def axes(tokens):
     base = Point(tokens)
     return {
         "tokens": [(1, base), (4, Point(4 * tokens))],
-        "layers": [(1, base), (2.5, Point(tokens, layers=10))],
         "threads": [(1, Point(tokens, threads=1)), (2, base)],
         "context": [(1, base)] + [(n // 512, Point(tokens, context=n)) for n in (4096, 32768)],
         "with Hessians": [(1, base), (1, Point(tokens, hessians=True))],
+        "layers": [(1, base), (2.5, Point(tokens, layers=10))],
     }
 
 
