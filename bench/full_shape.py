@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """quantize at full size: memory, honesty of the estimates, and five kills.
 
 usage: bench/full_shape.py FOLDER [--karat PATH] [--type Q4_K_M] [--threads N] [--experts 256]

@@ -1,7 +1,10 @@
 // Seeded random numbers that are the same everywhere: SplitMix64 (Steele, Lea, Flood, OOPSLA 2014).
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <utility>
+#include <vector>
 
 namespace karat::base {
 
@@ -18,6 +21,11 @@ class Rng {
   double uniform() { return static_cast<double>(next() >> 11) * 0x1p-53; }
   // Uniform in [0, n) without bias worth naming (n far below 2^64).
   uint64_t below(uint64_t n) { return next() % n; }
+  // A uniform order (Fisher and Yates).
+  template <class Element>
+  void shuffle(std::vector<Element>& items) {
+    for (size_t i = items.size(); i > 1; --i) std::swap(items[i - 1], items[below(i)]);
+  }
 
  private:
   uint64_t state_;

@@ -2,6 +2,7 @@
 // or whole sequences, each of its own length (calib/packet.h).
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -30,6 +31,12 @@ struct Corpus {
                                      static_cast<size_t>(begin(i + 1) - begin(i)));
   }
   int64_t tokens_used() const { return begin(chunks); }
+  // Tokens of the longest chunk.
+  int64_t longest() const {
+    int64_t most = 0;
+    for (int64_t i = 0; i < chunks; ++i) most = std::max(most, begin(i + 1) - begin(i));
+    return most;
+  }
   // Where each chunk ends, [chunks].
   std::vector<int64_t> all_ends() const {
     std::vector<int64_t> out;

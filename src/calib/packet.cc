@@ -147,9 +147,7 @@ Corpus corpus_of(const Packet& packet, const std::string& path,
   std::vector<size_t> order(packet.ends.size());
   std::iota(order.begin(), order.end(), size_t{0});
   base::Rng rng(choice.seed);
-  if (budget < total) {
-    for (size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[rng.below(i)]);
-  }
+  if (budget < total) rng.shuffle(order);
   std::vector<int64_t> lengths;
   for (const size_t i : order) lengths.push_back(static_cast<int64_t>(packet.sequence(i).size()));
   const ExactChoice chosen = choose_exactly(lengths, budget);

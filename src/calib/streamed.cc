@@ -12,14 +12,6 @@ namespace karat::calib {
 
 namespace {
 
-int64_t longest_of(const Corpus& corpus) {
-  int64_t longest = 0;
-  for (int64_t i = 0; i < corpus.chunks; ++i) {
-    longest = std::max(longest, static_cast<int64_t>(corpus.chunk(i).size()));
-  }
-  return longest;
-}
-
 // Two sums for each column of every matrix of the blocks that are run.
 uint64_t statistics_bytes(const tensor::TensorSource& source, int64_t blocks) {
   uint64_t columns = 0;
@@ -33,7 +25,7 @@ uint64_t statistics_bytes(const tensor::TensorSource& source, int64_t blocks) {
 
 exec::StreamMemory stream_memory(const tensor::TensorSource& source, const model::Config& config,
                                  const Corpus& corpus, const StreamedOptions& options) {
-  return exec::LayerStream::memory(source, config, corpus.tokens_used(), longest_of(corpus),
+  return exec::LayerStream::memory(source, config, corpus.tokens_used(), corpus.longest(),
                                    options.stream);
 }
 
@@ -61,7 +53,7 @@ int64_t batch_that_fits(const tensor::TensorSource& source, const model::Config&
   const uint64_t hessians =
       options.hessians ? HessianTap::bytes_needed(config, corpus.tokens_used()) : 0;
   const auto batch = exec::LayerStream::batch_that_fits(
-      source, config, corpus.tokens_used(), longest_of(corpus), options.stream,
+      source, config, corpus.tokens_used(), corpus.longest(), options.stream,
       statistics_bytes(source, blocks) + hessians, bytes_allowed);
   if (batch) return *batch;
   options.stream.batch_tokens = exec::LayerStream::kBatchMin;

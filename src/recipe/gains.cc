@@ -2,14 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <memory>
 #include <numeric>
 
 #include "base/error.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "model/names.h"
-#include "receipt/receipt.h"
 #include "recipe/noisy_source.h"
 
 namespace karat::recipe {
@@ -35,55 +33,21 @@ int64_t first_layer_of(const std::string& name, const model::Config& config) {
   return model::layer_of(name);  // -1 for the embedding
 }
 
-// The probe is made when the first measurement is not in the cache.
-class Measurements {
- public:
-  Measurements(const tensor::TensorSource& source, const model::Config& config,
-               const ProbeText& text, const std::string& model, const GainOptions& options,
-               const PlanCache& cache, base::ThreadPool& pool)
-      : source_(source),
-        config_(config),
-        text_(text),
-        model_(model),
-        options_(options),
-        cache_(cache),
-        pool_(pool) {}
-
-  double divergence(const std::vector<std::string>& tensors, int64_t first_layer,
-                    double amplitude) {
-    std::string names;
-    for (const std::string& name : tensors) names += name + " ";
-    const base::Fingerprint key = {{"what", "noise"},
-                                   {"version", receipt::kVersion},
-                                   {"model", model_},
-                                   {"text", text_.hash()},
-                                   {"context", std::to_string(text_.n_ctx)},
-                                   {"tensors", names},
-                                   {"amplitude", base::strf("%.9g", amplitude)},
-                                   {"seed", std::to_string(options_.seed)}};
-    if (const auto kept = cache_.find(key)) return kept->as_double();
-    if (!probe_) probe_ = std::make_unique<Probe>(source_, config_, text_, forward_, pool_);
-    std::map<std::string, double> amplitudes;
-    for (const std::string& name : tensors) amplitudes[name] = amplitude;
-    const NoisySource noisy(source_, std::move(amplitudes), options_.seed);
-    const std::vector<double> windows = probe_->divergence(noisy, first_layer);
-    const double mean =
-        std::accumulate(windows.begin(), windows.end(), 0.0) / static_cast<double>(windows.size());
-    cache_.keep(key, mean);
-    return mean;
+// The mean divergence with noise on some tensors.
+double noisy_divergence(CachedProbe& probe, const tensor::TensorSource& source,
+                        const std::vector<std::string>& tensors, int64_t first_layer,
+                        double amplitude, uint64_t seed) {
+  std::string names;
+  std::map<std::string, double> amplitudes;
+  for (const std::string& name : tensors) {
+    names += name + " ";
+    amplitudes[name] = amplitude;
   }
-
- private:
-  const tensor::TensorSource& source_;
-  const model::Config& config_;
-  const ProbeText& text_;
-  const std::string& model_;
-  const GainOptions& options_;
-  const PlanCache& cache_;
-  base::ThreadPool& pool_;
-  model::ForwardOptions forward_ = {};
-  std::unique_ptr<Probe> probe_;
-};
+  return probe.mean_divergence({{"noise", base::strf("%.9g", amplitude)},
+                                {"tensors", names},
+                                {"seed", std::to_string(seed)}},
+                               NoisySource(source, std::move(amplitudes), seed), first_layer);
+}
 
 }  // namespace
 
@@ -154,7 +118,13 @@ Gains measure_gains(const tensor::TensorSource& source, const model::Config& con
                     const std::vector<Site>& sites, const std::map<std::string, double>& noise,
                     const ProbeText& text, const std::string& model, const GainOptions& options,
                     const PlanCache& cache, base::ThreadPool& pool) {
-  Measurements measurements(source, config, text, model, options, cache, pool);
+  CachedProbe probe(source, config, text, model, cache, pool);
+  const auto divergence = [&](const std::vector<std::string>& tensors, int64_t first_layer,
+                              double amplitude) {
+    const double kld =
+        noisy_divergence(probe, source, tensors, first_layer, amplitude, options.seed);
+    return std::max(kld, kDivergenceMin);
+  };
   base::Progress progress("gains", "passes",
                           static_cast<double>(options.amplitudes.size() * (sites.size() + 1)));
   std::vector<std::string> all;
@@ -166,12 +136,11 @@ Gains measure_gains(const tensor::TensorSource& source, const model::Config& con
   for (const double amplitude : options.amplitudes) {
     std::vector<double> of_sites;
     for (const Site& site : sites) {
-      const double kld = measurements.divergence(site.tensors, site.first_layer, amplitude);
-      of_sites.push_back(std::max(kld, kDivergenceMin));
+      of_sites.push_back(divergence(site.tensors, site.first_layer, amplitude));
       progress.add(1, site.kind);
     }
     parts.push_back(std::move(of_sites));
-    whole.push_back(std::max(measurements.divergence(all, -1, amplitude), kDivergenceMin));
+    whole.push_back(divergence(all, -1, amplitude));
     progress.add(1, "all");
   }
   Gains gains;

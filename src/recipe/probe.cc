@@ -11,6 +11,7 @@
 #include "exec/stream.h"
 #include "model/activations.h"
 #include "model/identity.h"
+#include "receipt/receipt.h"
 
 namespace karat::recipe {
 
@@ -21,7 +22,7 @@ ProbeText choose_windows(const calib::Packet& packet, int64_t n_ctx, int64_t ski
   base::Rng rng(seed);
   std::vector<size_t> order(packet.ends.size());
   std::iota(order.begin(), order.end(), size_t{0});
-  for (size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[rng.below(i)]);
+  rng.shuffle(order);
   ProbeText text;
   text.n_ctx = n_ctx;
   std::vector<int32_t> window;
@@ -123,6 +124,43 @@ std::vector<double> Probe::divergence(const tensor::TensorSource& other, int64_t
     means.push_back(sum / static_cast<double>(scored));
   }
   return means;
+}
+
+CachedProbe::CachedProbe(const tensor::TensorSource& original, const model::Config& config,
+                         const ProbeText& text, const std::string& model, const PlanCache& cache,
+                         base::ThreadPool& pool)
+    : original_(original),
+      config_(config),
+      text_(text),
+      model_(model),
+      cache_(cache),
+      pool_(pool) {}
+
+std::vector<double> CachedProbe::divergence(const base::Fingerprint& what,
+                                            const tensor::TensorSource& other,
+                                            int64_t first_layer) {
+  base::Fingerprint key = {{"version", receipt::kVersion},
+                           {"model", model_},
+                           {"text", text_.hash()},
+                           {"context", std::to_string(text_.n_ctx)}};
+  key.insert(key.end(), what.begin(), what.end());
+  std::vector<double> windows;
+  if (const auto kept = cache_.find(key)) {
+    for (const base::Json& value : kept->as_array()) windows.push_back(value.as_double());
+    return windows;
+  }
+  if (!probe_) {
+    probe_ = std::make_unique<Probe>(original_, config_, text_, model::ForwardOptions{}, pool_);
+  }
+  windows = probe_->divergence(other, first_layer);
+  cache_.keep(key, base::Json(base::Json::Array(windows.begin(), windows.end())));
+  return windows;
+}
+
+double CachedProbe::mean_divergence(const base::Fingerprint& what,
+                                    const tensor::TensorSource& other, int64_t first_layer) {
+  const std::vector<double> windows = divergence(what, other, first_layer);
+  return std::accumulate(windows.begin(), windows.end(), 0.0) / static_cast<double>(windows.size());
 }
 
 }  // namespace karat::recipe

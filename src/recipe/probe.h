@@ -8,10 +8,12 @@
 #include <string>
 #include <vector>
 
+#include "base/fingerprint.h"
 #include "base/threads.h"
 #include "calib/packet.h"
 #include "eval/hidden_rows.h"
 #include "model/config.h"
+#include "recipe/plan_cache.h"
 #include "tensor/source.h"
 
 namespace karat::recipe {
@@ -57,6 +59,29 @@ class Probe {
       entering_;  // [layers + 1]: rows that enter each block [tokens, H]
   eval::HiddenRows reference_;
   std::unique_ptr<eval::HiddenScorer> reference_scorer_;
+};
+
+// A probe that keeps its results, and is made when the first is not there. All must outlive it.
+class CachedProbe {
+ public:
+  // `model`: the original's identity.
+  CachedProbe(const tensor::TensorSource& original, const model::Config& config,
+              const ProbeText& text, const std::string& model, const PlanCache& cache,
+              base::ThreadPool& pool);
+  // Probe::divergence() and its mean over the windows; `what` says what `other` is.
+  std::vector<double> divergence(const base::Fingerprint& what, const tensor::TensorSource& other,
+                                 int64_t first_layer);
+  double mean_divergence(const base::Fingerprint& what, const tensor::TensorSource& other,
+                         int64_t first_layer);
+
+ private:
+  const tensor::TensorSource& original_;
+  const model::Config& config_;
+  const ProbeText& text_;
+  const std::string& model_;
+  const PlanCache& cache_;
+  base::ThreadPool& pool_;
+  std::unique_ptr<Probe> probe_;
 };
 
 }  // namespace karat::recipe

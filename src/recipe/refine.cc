@@ -4,7 +4,6 @@
 #include <cmath>
 #include <filesystem>
 #include <memory>
-#include <numeric>
 #include <set>
 
 #include "allocate/hadamard.h"
@@ -13,7 +12,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "eval/estimate.h"
+#include "eval/paired.h"
 #include "format/gguf.h"
 #include "receipt/receipt.h"
 #include "recipe/probe.h"
@@ -108,44 +107,6 @@ class PlannedFile {
   std::unique_ptr<format::GgufSource> source_;
 };
 
-// Divergences per window, from the cache or from a probe that is made when it is needed.
-class Measured {
- public:
-  Measured(const PlanInputs& inputs, const std::string& model, const ProbeText& text,
-           const PlanCache& cache, base::ThreadPool& pool)
-      : inputs_(inputs), model_(model), text_(text), cache_(cache), pool_(pool) {}
-
-  std::vector<double> of(const tensor::TensorSource& source, const std::string& name) {
-    const base::Fingerprint key = {
-        {"what", "types"},      {"version", receipt::kVersion},           {"model", model_},
-        {"text", text_.hash()}, {"context", std::to_string(text_.n_ctx)}, {"types", name}};
-    std::vector<double> windows;
-    if (const auto kept = cache_.find(key)) {
-      for (const base::Json& value : kept->as_array()) windows.push_back(value.as_double());
-      return windows;
-    }
-    if (!probe_) {
-      probe_ = std::make_unique<Probe>(inputs_.source, inputs_.config, text_,
-                                       model::ForwardOptions{}, pool_);
-    }
-    windows = probe_->divergence(source, -1);
-    cache_.keep(key, base::Json(base::Json::Array(windows.begin(), windows.end())));
-    return windows;
-  }
-
- private:
-  const PlanInputs& inputs_;
-  const std::string& model_;
-  const ProbeText& text_;
-  const PlanCache& cache_;
-  base::ThreadPool& pool_;
-  std::unique_ptr<Probe> probe_;
-};
-
-double mean_of(const std::vector<double>& values) {
-  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
-}
-
 int64_t changed_between(const Plan& a, const Plan& b) {
   int64_t changed = 0;
   for (size_t i = 0; i < a.tensors.size(); ++i) {
@@ -189,6 +150,10 @@ class Refiner {
     return choose_windows(inputs().text, Planner::kContext, skip, count, options_.seed);
   }
 
+  CachedProbe probe_over(const ProbeText& text) const {
+    return {inputs().source, inputs().config, text, planner_.model(), cache_, pool_};
+  }
+
   // The plan with every movable tensor one step down, or up.
   Plan moved(bool up) const {
     std::map<std::string, DType> types;
@@ -204,7 +169,7 @@ class Refiner {
     const PlannedFile down(inputs(), moved(false), cache_, pool_),
         up(inputs(), moved(true), cache_, pool_);
     const ProbeText text = windows(options_.skip, options_.design_windows);
-    Measured measured(inputs(), planner_.model(), text, cache_, pool_);
+    CachedProbe probe = probe_over(text);
     const size_t runs = allocate::design_runs(movables_.size());
     base::Progress progress("refine", "runs", static_cast<double>(runs));
     std::vector<double> results;
@@ -215,8 +180,8 @@ class Refiner {
         for (const size_t tensor : movables_[i].tensors) from_up.insert(name_of(tensor));
       }
       const MixedSource mixed(down.source(), up.source(), std::move(from_up));
-      results.push_back(mean_of(
-          measured.of(mixed, down.hash() + " " + up.hash() + " run " + std::to_string(run))));
+      const std::string types = down.hash() + " " + up.hash() + " run " + std::to_string(run);
+      results.push_back(probe.mean_divergence({{"types", types}}, mixed, -1));
       progress.add(1);
     }
     return allocate::weigh(results, movables_.size());
@@ -255,27 +220,16 @@ class Refiner {
 
   void decide(const Plan& candidate, Refinement& out) const {
     const ProbeText text = windows(options_.skip + options_.design_windows, options_.test_windows);
-    Measured measured(inputs(), planner_.model(), text, cache_, pool_);
-    std::vector<double> before, after;
-    {
-      const PlannedFile file(inputs(), plan_, cache_, pool_);
-      before = measured.of(file.source(), file.hash());
-    }
-    {
-      const PlannedFile file(inputs(), candidate, cache_, pool_);
-      after = measured.of(file.source(), file.hash());
-    }
-    out.before = mean_of(before);
-    out.after = mean_of(after);
-    const eval::Interval interval = eval::bootstrap(
-        static_cast<int64_t>(before.size()), options_.seed, [&](std::span<const int64_t> drawn) {
-          double sum = 0;
-          for (const int64_t window : drawn) {
-            const auto at = static_cast<size_t>(window);
-            sum += after[at] - before[at];
-          }
-          return sum / static_cast<double>(drawn.size());
-        });
+    CachedProbe probe = probe_over(text);
+    const auto measure = [&](const Plan& plan) {
+      const PlannedFile file(inputs(), plan, cache_, pool_);
+      return probe.divergence({{"types", file.hash()}}, file.source(), -1);
+    };
+    const std::vector<double> before = measure(plan_), after = measure(candidate);
+    out.before = eval::mean_of(before).value;
+    out.after = eval::mean_of(after).value;
+    const eval::Interval interval =
+        eval::compare_paired(after, before, {}, options_.seed).difference_interval;
     out.low = interval.low;
     out.high = interval.high;
     out.accepted = interval.high < 0;

@@ -96,10 +96,17 @@ class EncodedBlock : public tensor::TensorSource {
 
 class BlockEncoder {
  public:
+  // `ends` as exec::LayerStream's; all must outlive it.
   BlockEncoder(const tensor::TensorSource& source, const QuantizePlan& plan,
-               const tensor::Importance* importance, format::GgufWriter& writer,
-               base::ThreadPool& pool)
-      : source_(source), plan_(plan), importance_(importance), writer_(writer), pool_(pool) {
+               const tensor::Importance* importance, const model::Config& config,
+               std::span<const int64_t> ends, format::GgufWriter& writer, base::ThreadPool& pool)
+      : source_(source),
+        plan_(plan),
+        importance_(importance),
+        writer_(writer),
+        pool_(pool),
+        chosen_by_(config, ends, pool),
+        held_out_(config, ends, pool) {
     for (const size_t i : hessian_tensors(source, plan)) {
       by_name_[plan.tensors[i].out.name] = i;
       by_layer_[model::layer_of(plan.tensors[i].out.name)].push_back(i);
@@ -107,20 +114,18 @@ class BlockEncoder {
   }
 
   // Encodes the tensors of the stream's next stage.
-  void encode(exec::LayerStream& stream, const model::Config& config, std::span<const int64_t> ends,
-              EncodedBlock& block) {
+  void encode(exec::LayerStream& stream, EncodedBlock& block) {
     const int64_t layer = stream.next();
     plain_.clear();
     for (const size_t i : by_layer_[layer]) {
       const auto room = block.replace(plan_.tensors[i].source_index, plan_.tensors[i].out.dtype);
       plain_[i].resize(room.size());
     }
-    calib::HessianTap tap(config, ends, pool_), held_out(config, ends, pool_);
-    SplitTap split(tap, held_out);
+    SplitTap split(chosen_by_, held_out_);
     stream.observe(split, nullptr);
-    tap.consume([&](const calib::Hessian& hessian) { encode(hessian, block); });
+    chosen_by_.consume([&](const calib::Hessian& hessian) { encode(hessian, block); });
     kept_ = matrices_ = 0, log_ratio_ = 0;
-    held_out.consume([&](const calib::Hessian& hessian) { accept(hessian, block); });
+    held_out_.consume([&](const calib::Hessian& hessian) { accept(hessian, block); });
     if (matrices_ > 0) {
       base::info(
           "block %lld: held-out error of the outputs %.3f of that with importance alone; "
@@ -238,6 +243,7 @@ class BlockEncoder {
   const tensor::Importance* importance_;
   format::GgufWriter& writer_;
   base::ThreadPool& pool_;
+  calib::HessianTap chosen_by_, held_out_;  // of one block at a time
   std::map<std::string, size_t> by_name_;
   std::map<int64_t, std::vector<size_t>> by_layer_;
   std::map<size_t, std::vector<std::byte>> plain_;  // of the block's tensors, by plan index
@@ -268,10 +274,6 @@ int64_t hessian_stages(const model::Config& config) {
 
 uint64_t hessian_memory(const tensor::TensorSource& source, const QuantizePlan& plan,
                         const HessianInputs& inputs) {
-  int64_t longest = 0;
-  for (int64_t i = 0; i < inputs.corpus.chunks; ++i) {
-    longest = std::max(longest, static_cast<int64_t>(inputs.corpus.chunk(i).size()));
-  }
   const int64_t tokens = inputs.corpus.tokens_used();
   std::map<int64_t, uint64_t> encoded;
   uint64_t most = 0;
@@ -279,7 +281,8 @@ uint64_t hessian_memory(const tensor::TensorSource& source, const QuantizePlan& 
     const tensor::TensorInfo& out = plan.tensors[i].out;
     most = std::max(most, encoded[model::layer_of(out.name)] += static_cast<uint64_t>(out.bytes()));
   }
-  return exec::LayerStream::memory(source, inputs.config, tokens, longest, stream_options(inputs))
+  return exec::LayerStream::memory(source, inputs.config, tokens, inputs.corpus.longest(),
+                                   stream_options(inputs))
              .total() +
          2 * calib::HessianTap::bytes_needed(inputs.config, tokens) + 3 * most;
 }
@@ -291,7 +294,7 @@ void encode_blocks(const tensor::TensorSource& source, const QuantizePlan& plan,
   const std::vector<int64_t> ends = corpus.all_ends();
   const auto tokens = std::span(corpus.tokens).first(static_cast<size_t>(corpus.tokens_used()));
   exec::LayerStream stream(source, inputs.config, tokens, ends, stream_options(inputs), pool);
-  BlockEncoder encoder(source, plan, importance, writer, pool);
+  BlockEncoder encoder(source, plan, importance, inputs.config, ends, writer, pool);
   std::optional<int64_t> stage;
   if (progress != nullptr && progress->journal.done() > 0) {
     stage = progress->rows.take_up({}, stream.rows(), progress->force);
@@ -308,7 +311,7 @@ void encode_blocks(const tensor::TensorSource& source, const QuantizePlan& plan,
   while (!stream.done()) {
     const int64_t layer = stream.next();
     EncodedBlock block(source);
-    encoder.encode(stream, inputs.config, ends, block);
+    encoder.encode(stream, block);
     stream.replace_weights(block);
     stream.run(nullptr, nullptr);
     report.add(1, "block " + std::to_string(layer));

@@ -11,6 +11,7 @@
 #include "base/threads.h"
 #include "calib/corpus.h"
 #include "calib/stream_checkpoint.h"
+#include "exec/stream.h"
 #include "export/checkpoint.h"
 #include "format/gguf_writer.h"
 #include "model/config.h"
@@ -24,7 +25,7 @@ namespace karat::recipe {
 struct HessianInputs {
   const model::Config& config;
   const calib::Corpus& corpus;  // calibration tokens
-  int64_t batch_tokens = 8192;  // rows per call of a block
+  int64_t batch_tokens = exec::StreamOptions{}.batch_tokens;
 };
 
 // Tensors of the plan (indices into it) that encode_blocks() writes: the quantized ones of blocks.
